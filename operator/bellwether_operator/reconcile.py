@@ -33,7 +33,7 @@ from bellwether_operator.observe.kinds import BY_NAME, CLAIM, ChildKey, Observed
 from bellwether_operator.observe.layouts import Expected, expected, workloads_of
 from bellwether_operator.passes import Due, Halted, Laid, Memory, Pass, PassEnd, Released, Rendered, Results, Watched
 from bellwether_operator.releasing import Releasing
-from bellwether_operator.report.market import misfits
+from bellwether_operator.report.market import calendar_problems
 from bellwether_operator.report.observation import Observation
 from bellwether_operator.report.pods import Cause
 from bellwether_operator.rolling import Rollouts
@@ -101,7 +101,7 @@ class Reconciler:
         except ValidationError as error:
             return await self._unusable(raw, key, memory, None, Observation(invalid=invalid_words(error)))
         try:
-            period = None if misfits(system.spec) else period_of(system.spec, now)
+            period = None if calendar_problems(system.spec) else period_of(system.spec, now)
         except CalendarError:
             period = None  # the table ends before today: the condition says so
         if period is None:

@@ -18,13 +18,13 @@ NEAR_DAYS = 30
 """So many days before the calendar's known end a person is notified."""
 
 
-def misfits(spec: TradingSystemSpec) -> tuple[Problem, ...]:
+def calendar_problems(spec: TradingSystemSpec) -> tuple[Problem, ...]:
     """Return what of a declaration does not fit its exchange's calendar."""
-    return _misfits(spec.model_dump_json(by_alias=True, include={"market", "tasks"}))
+    return _calendar_problems(spec.model_dump_json(by_alias=True, include={"market", "tasks"}))
 
 
 @lru_cache(maxsize=4096)
-def _misfits(market_and_tasks: str) -> tuple[Problem, ...]:
+def _calendar_problems(market_and_tasks: str) -> tuple[Problem, ...]:
     # Kept by what it depends on: a hundred overrides take a tenth of a second, and every pass asks.
     return tuple(fit(TradingSystemSpec.model_validate_json(market_and_tasks)))
 

@@ -39,10 +39,10 @@ def delivery(case: Case) -> Delivery:
     return Delivery(case.generation, known=True, missing=missing)
 
 
-def accepted(seen: Observation, misfits: Sequence[str]) -> Finding:
-    """Return whether the declaration can be put in force; misfits are what does not fit the exchange's calendar."""
-    if misfits:
-        return Finding("Accepted", "False", Reason.DOES_NOT_FIT, "; ".join(misfits))
+def accepted(seen: Observation, calendar_problems: Sequence[str]) -> Finding:
+    """Return whether the declaration can be put in force, and by the exchange's calendar."""
+    if calendar_problems:
+        return Finding("Accepted", "False", Reason.DOES_NOT_FIT, "; ".join(calendar_problems))
     if seen.taken:
         return Finding("Accepted", "False", Reason.NAME_TAKEN, "; ".join(seen.taken))
     if seen.other_declaration:

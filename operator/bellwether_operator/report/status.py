@@ -47,7 +47,7 @@ def _unreadable(why: str) -> list[Finding]:
 
 def _findings(case: Case) -> list[Finding]:
     seen = case.seen
-    unfit = market.misfits(case.system.spec)
+    unfit = market.calendar_problems(case.system.spec)
     before = previous_finding(case.previous, "Ready")
     speaks_of = progress.in_force(seen, case.generation, before)
     delivered = progress.delivery(case)

@@ -40,7 +40,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Misfit:
+class CalendarCheck:
     """What of a file does not fit an exchange's calendar."""
 
     name: str
@@ -58,7 +58,7 @@ class Look:
     refusal: str = ""
     found: Found | None = None
     actions: tuple[Action, ...] = ()
-    misfit: Misfit | None = None
+    check: CalendarCheck | None = None
     held: str = ""
 
 
@@ -103,21 +103,21 @@ def _look(file: Path, options: Options, calendar: Calendar | None) -> Look:
         found = read_bars(content, symbol, str(file), options)
     except SourceError as error:
         return Look(file, symbol, refusal=str(error))
-    misfit = None if calendar is None else _misfit(found.rows, calendar)
+    check = None if calendar is None else _check(found.rows, calendar)
     at = datetime.now(UTC)
     loaded = Loaded(found.rows, str(file), "", at, found.split_adjusted, found.states_actions, found.odd)
     reading = read_statement(loaded, calendar)
     held = "" if reading.hold is None else f"from {reading.hold.since} on: {reading.hold.code}: {reading.hold.message}"
-    return Look(file, symbol, "", found, reading.actions, misfit, held)
+    return Look(file, symbol, "", found, reading.actions, check, held)
 
 
-def _misfit(rows: Sequence[SourceRow], calendar: Calendar) -> Misfit:
+def _check(rows: Sequence[SourceRow], calendar: Calendar) -> CalendarCheck:
     days = [row.session for row in rows]
     inside = [day for day in days if calendar.first_day <= day <= calendar.last_day]
     if not inside:
-        return Misfit(calendar.name, (), (), len(days))
+        return CalendarCheck(calendar.name, (), (), len(days))
     expected = {session.day for session in calendar.sessions(inside[0], inside[-1])}
-    return Misfit(
+    return CalendarCheck(
         calendar.name,
         tuple(sorted(expected - set(inside))),
         tuple(day for day in inside if day not in expected),
@@ -142,8 +142,8 @@ def as_lines(one: Look) -> list[str]:
     ]
     if one.held:
         lines.append(f"  held back  {one.held}")
-    if one.misfit is not None:
-        lines += _misfit_lines(one.misfit)
+    if one.check is not None:
+        lines += _check_lines(one.check)
     lines += [
         f"  left out   {row.where.rpartition(', ')[2]}: {row.message} ({row.code})" for row in found.odd[:_LISTED]
     ]
@@ -158,12 +158,12 @@ def as_lines(one: Look) -> list[str]:
     return lines
 
 
-def _misfit_lines(misfit: Misfit) -> list[str]:
-    lines = [f"  {misfit.name:<10} {len(misfit.gaps)} sessions without a row{_listed(misfit.gaps)}"]
-    if misfit.closed:
-        lines.append(f"  {'':<10} {len(misfit.closed)} rows on days without a session{_listed(misfit.closed)}")
-    if misfit.outside:
-        lines.append(f"  {'':<10} {misfit.outside} rows outside of the calendar's table")
+def _check_lines(check: CalendarCheck) -> list[str]:
+    lines = [f"  {check.name:<10} {len(check.gaps)} sessions without a row{_listed(check.gaps)}"]
+    if check.closed:
+        lines.append(f"  {'':<10} {len(check.closed)} rows on days without a session{_listed(check.closed)}")
+    if check.outside:
+        lines.append(f"  {'':<10} {check.outside} rows outside of the calendar's table")
     return lines
 
 
@@ -210,11 +210,11 @@ def as_json(one: Look) -> dict[str, Any]:
             if row.flags
         ],
     }
-    if one.misfit is not None:
+    if one.check is not None:
         answer["calendar"] = {
-            "name": one.misfit.name,
-            "gaps": [day.isoformat() for day in one.misfit.gaps],
-            "without_session": [day.isoformat() for day in one.misfit.closed],
-            "outside": one.misfit.outside,
+            "name": one.check.name,
+            "gaps": [day.isoformat() for day in one.check.gaps],
+            "without_session": [day.isoformat() for day in one.check.closed],
+            "outside": one.check.outside,
         }
     return answer

@@ -56,7 +56,7 @@ def read_statement(
     A statement of the newest rows alone goes on from the stored bars before them.
     """
     days = [row.session for row in loaded.rows]
-    why = None if calendar is None or not days else sifting.misfit(days, calendar)
+    why = None if calendar is None or not days else sifting.calendar_problem(days, calendar)
     if why is not None:
         return Reading(hold=Hold(days[0], "CALENDAR", f"{loaded.source}: {why}"), odd=loaded.odd)
     sifted, odd = sifting.without_odd_scale(loaded.rows)

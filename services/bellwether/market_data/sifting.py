@@ -36,7 +36,7 @@ def off_calendar(days: Sequence[date], calendar: Calendar) -> list[date]:
     return [day for day in days if calendar.first_day <= day <= calendar.last_day and not calendar.session_on(day)]
 
 
-def misfit(days: Sequence[date], calendar: Calendar) -> str | None:
+def calendar_problem(days: Sequence[date], calendar: Calendar) -> str | None:
     """Return why these days, in order, cannot be those of the calendar's sessions; None where they can."""
     off = off_calendar(days, calendar)
     recent = set(days[-NEWEST:])

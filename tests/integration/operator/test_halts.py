@@ -83,8 +83,8 @@ async def test_a_halt_in_a_declaration_that_does_not_fit_the_calendar_stops_the_
     async with running(settings, Clock(kube, NOON)):
         await settled(kube)
         # A Saturday has no session, so an override of its close alone fits nothing.
-        misfit = {"calendar": "XASX", "overrides": [{"date": "2027-06-12", "close": "12:00"}]}
-        await kube.patch("tsys", "demo", {"spec": {"market": misfit, "trading": {"halted": True}}})
+        market = {"calendar": "XASX", "overrides": [{"date": "2027-06-12", "close": "12:00"}]}
+        await kube.patch("tsys", "demo", {"spec": {"market": market, "trading": {"halted": True}}})
         await kube.until_condition("demo", "Accepted", "False", "DoesNotFit")
 
         async def stopped() -> bool:

@@ -11,6 +11,8 @@ RETIRED = {
     "deed": "action",
     "is away": "is unreachable",
     "are away": "are unreachable",
+    "misfit": "problem",
+    "misfits": "problems",
     "moment": "instant",
     "told": "reported, notified or known",
     "was away": "was unreachable",

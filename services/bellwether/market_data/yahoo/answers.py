@@ -28,7 +28,7 @@ OF_ALL = ("rate-limited", "network", "down")
 """Kinds of refusal that are Yahoo's fault or that of the way there: no other symbol would fare better."""
 RECENT = 30
 """So many of the newest rows are looked at when rows seem to lie on the wrong days."""
-MISFIT_SHARE = 10
+WRONG_SHARE = 10
 HUNDREDFOLD = (50.0, 200.0)
 """A price this many times the one before it, or that part of it, is stated in another unit."""
 AGREEMENT = 0.005
@@ -192,7 +192,7 @@ def _said(prices: Iterable[float | None]) -> str:
 def _refuse_wrong_days(symbol: str, rows: Sequence[SourceRow], calendar: Calendar) -> None:
     newest = rows[-RECENT:]
     wrong = [row.session for row in newest if not _trades(calendar, row.session)]
-    if len(wrong) >= 2 and len(wrong) * MISFIT_SHARE >= len(newest):
+    if len(wrong) >= 2 and len(wrong) * WRONG_SHARE >= len(newest):
         raise Refused(
             "wrong",
             f"{symbol}: {len(wrong)} of the newest {len(newest)} rows lie on days without a session of "
