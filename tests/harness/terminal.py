@@ -67,12 +67,13 @@ class Terminal:
             try:
                 # A shell that starts tests in the background has them ignore Ctrl-C, which a person's does not.
                 signal.signal(signal.SIGINT, signal.SIG_DFL)
+                # Here, not beside it: a command that is quick would have seen no size.
+                fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
                 os.chdir(self.folder)
                 command = [*self.program, *arguments]
                 os.execvpe(command[0], command, self._variables())  # noqa: S606 (no shell is wanted)
             finally:
                 os._exit(127)
-        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
         shown, typed, deadline = b"", not keys, time.monotonic() + self.seconds
         try:
             while chunk := _read(terminal, deadline):
