@@ -230,7 +230,7 @@ class Lab:
         eventually(f"the operator has {replicas} pods", waits.OPERATOR_STOPPED, settled)
 
     @contextmanager
-    def operator_away(self) -> Iterator[None]:
+    def without_operator(self) -> Iterator[None]:
         """Have no operator while the block lasts."""
         self.scale_operator(0)
         try:
@@ -239,7 +239,7 @@ class Lab:
             self.scale_operator(1)
 
     @contextmanager
-    def node_away(self) -> Iterator[None]:
+    def without_node(self) -> Iterator[None]:
         """Have no node, nor anything that runs on it, while the block lasts; only where the cluster is ours to stop."""
         self.env.down(print)
         try:

@@ -23,7 +23,7 @@ def test_systems_deleted_with_the_operator_away_leave_what_their_policy_keeps_an
         for system in (going, staying):
             system.wait_ready(waits.SYSTEM_READY)
         before = eventually("orders are filled", waits.FIRST_FILLS, lambda: filled(staying))
-        with lab.operator_away():
+        with lab.without_operator():
             lab.kubectl("-n", namespace, "delete", "tradingsystem", "going", "staying", "--timeout=60s")
             lab.await_left(namespace, ["PersistentVolumeClaim/data-staying-0"])
             eventually("the other volume is gone", waits.ALL_GONE, lambda: lab.volumes(namespace) == ["data-staying-0"])

@@ -145,11 +145,11 @@ def await_client(system: System, task: str) -> Object:
     return eventually(f"the Job of {task} waits", waits.SLOT_DONE, lambda: running_client(system, task))
 
 
-def node_away_over(lab: Lab, due: datetime) -> datetime | None:
+def without_node_over(lab: Lab, due: datetime) -> datetime | None:
     """Have no node when the slots fall due; return when it is started again, None where it is not ours to stop."""
     if not isinstance(lab.env, Embedded):
         return None
-    with lab.node_away():
+    with lab.without_node():
         assert datetime.now(UTC) < due, "this machine was too slow: the slots fell due before the node was stopped"
         return eventually(
             "the slots are due", waits.SLOT_DONE, lambda: now if (now := datetime.now(UTC)) > due else None
@@ -188,11 +188,11 @@ def session(lab: Lab) -> Iterator[Session]:
         due = open_now(system, day)
         eventually("every task has its schedule", waits.CHILD_PUT_RIGHT, lambda: schedules(system, day).keys() == TASKS)
         system.wait_ready(waits.LIVE_FIELD_ACKNOWLEDGED)
-        with lab.operator_away():
+        with lab.without_operator():
             lost = [schedules(system, day)[task] for task in (CAUGHT_UP, TOO_LATE)]
             lab.kubectl("-n", namespace, "delete", "cronjob", *lost)
             assert datetime.now(UTC) < due, "this machine was too slow: the slots fell due before all was prepared"
-            node_back = node_away_over(lab, due)
+            node_back = without_node_over(lab, due)
             so_far = Session(system, day, due, {}, [], node_back)
             eventually("the system answers", waits.POD_BACK, lambda: so_far.done(ONCE))
             kills = kill_around(system, day, due, by)
@@ -218,7 +218,9 @@ def test_a_slot_runs_exactly_once_by_its_schedule_though_no_operator_is_there(se
     assert sorted(each["symbol"] for each in decisions if each["may_trade"]) == SYMBOLS
 
 
-def test_a_slot_that_fell_due_while_the_node_was_away_is_caught_up_once_when_it_is_back(session: Session) -> None:
+def test_a_slot_that_fell_due_while_the_node_was_unreachable_is_caught_up_once_when_it_is_back(
+    session: Session,
+) -> None:
     if session.node_back is None:
         pytest.skip("this cluster is not ours to stop")
     (job,) = session.jobs(ONCE)

@@ -92,7 +92,7 @@ def story(lab: Lab, bucket: Server, tmp_path_factory: pytest.TempPathFactory) ->
             document["metadata"]["namespace"] = NAMESPACE
             lab.apply(document)
         eventually("the Job", waits.CHILD_PUT_RIGHT, lambda: lab.get(NAMESPACE, "job", "second-fill"))
-        with lab.operator_away():
+        with lab.without_operator():
             eventually("the volume is filled", waits.BACKED_UP, lambda: ended(lab))
             volume = lab.env.storage() / "volumes" / bound(lab, "data-second-0", NAMESPACE) / "data"
             restored = held(volume, tmp_path_factory.mktemp("restored"))

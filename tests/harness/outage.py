@@ -27,7 +27,7 @@ def drop_in(machine: Machine, unit: str, text: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def nats_away(machine: Machine) -> Iterator[None]:
+def without_nats(machine: Machine) -> Iterator[None]:
     """Have NATS stopped; who wants it started does not get it."""
     with drop_in(machine, "trading-nats", f"[Unit]\\nConditionPathExists=!{_AWAY}\\n"):
         machine.run("touch", _AWAY)

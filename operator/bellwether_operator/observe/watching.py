@@ -64,8 +64,6 @@ def _name(namespace: str | None) -> str:
     return "all namespaces" if namespace is None else f"namespace {namespace}"
 
 
-log = logging.getLogger(__name__)
-
 CHILD_SELECTOR = f"{LABEL_MANAGED_BY}={MANAGER},{LABEL_SYSTEM_UID}"
 """Which objects are listed and watched: those that this operator made, and what anybody gave the same labels."""
 WATCHED = (*(kind for kind in CHILD_KINDS if kind.observed), PODS)

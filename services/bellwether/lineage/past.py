@@ -22,7 +22,7 @@ from bellwether.sentiment.csv_news import NewsError, read_file
 from bellwether.sentiment.raw import Collection, Relevance
 from bellwether.spec.models import TradingSystem
 
-EXCHANGES: Mapping[str, str] = {suffix: name for name, (_, suffix) in LISTED.items() if suffix}
+CALENDARS: Mapping[str, str] = {suffix: name for name, (_, suffix) in LISTED.items() if suffix}
 """The calendar of a symbol's own exchange, by its suffix; a symbol without a suffix is of the declared one."""
 
 
@@ -112,7 +112,7 @@ def exchanges_of(system: TradingSystem, given: Mapping[str, str]) -> dict[str, C
     """Return the calendars of the symbols that are of another exchange than the declared one."""
     declared, found = system.spec.market.calendar, dict[str, Calendar]()
     for symbol in system.spec.symbols:
-        suffix = next((exchange for end, exchange in EXCHANGES.items() if symbol.endswith(end)), declared)
+        suffix = next((exchange for end, exchange in CALENDARS.items() if symbol.endswith(end)), declared)
         exchange = given.get(symbol, suffix)
         if exchange != declared:
             found[symbol] = load_calendar(exchange)

@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 
 from bellwether.market_data.csv_files import CsvFiles
 from bellwether.market_data.rows import Loaded, SourceError, SourceRow
+from bellwether.messages.market_data import PRICE_SLACK
 from bellwether.spec.data import Data, YahooData
 
 PRICE_COLUMNS = ("Open", "High", "Low", "Close")
@@ -40,8 +41,6 @@ RECORDED = {
         "bokeh_sampledata", "_data/stocks.csv.gz", ("AAPL", "GOOG", "IBM", "MSFT"), datetime(2013, 3, 2, tzinfo=UTC)
     )
 }
-PRICE_SLACK = 0.011
-"""Sources round each price by itself: the close may stand this much outside of high and low."""
 
 
 class Source(Protocol):

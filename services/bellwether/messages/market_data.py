@@ -11,6 +11,8 @@ from bellwether.messages.envelope import ErrorBody
 
 MOST_BARS = 16_000
 """The most bars of one answer: sixty years of sessions."""
+PRICE_SLACK = 0.011
+"""Sources round each price by itself: open and close may stand this much outside of high and low."""
 
 Context = Literal["RISK_ON", "NEUTRAL", "RISK_OFF"]
 

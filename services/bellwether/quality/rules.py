@@ -15,7 +15,7 @@ from itertools import pairwise
 from statistics import median
 from typing import NamedTuple
 
-from bellwether.messages.market_data import Bar
+from bellwether.messages.market_data import PRICE_SLACK, Bar
 from bellwether.quality.evidence import HUNDRED, Evidence
 
 WINDOW = 260
@@ -23,8 +23,6 @@ WINDOW = 260
 RECENT = 60
 """Sessions in which single odd rows still count: what a feature row looks back on for most of its values."""
 NEWEST = 20
-PRICE_SLACK = 0.011
-"""Sources round each price by itself: open and close may stand this much outside of high and low."""
 LARGE_STEP = math.log(1.35)
 """A smaller step from a close to the next open is a market's own affair."""
 SPLIT_TOLERANCE = 0.04

@@ -165,7 +165,7 @@ async def test_a_failure_says_whether_trying_again_can_help(pods: Pods, tmp_path
     assert "prediction did not hand over its copy" in away.said
 
 
-async def test_a_service_that_is_away_fails_the_backup_in_words(pods: Pods) -> None:
+async def test_a_service_that_is_unreachable_fails_the_backup_in_words(pods: Pods) -> None:
     await pods.system.services["prediction"].stop()
     with pytest.raises(RpcError, match="prediction did not hand over its copy"):
         await pods.ask("create_backup", CreateBackup(), BackupMade)

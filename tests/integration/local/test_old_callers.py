@@ -337,7 +337,9 @@ def listening(redis: Redis) -> Any:
     return found
 
 
-def test_the_old_redis_channels_get_the_events_also_after_redis_was_away(live: Live, redis_server: Redis) -> None:
+def test_the_old_redis_channels_get_the_events_also_after_redis_was_unreachable(
+    live: Live, redis_server: Redis
+) -> None:
     client = HttpClient(live.url, live.token)
     subscribed = listening(redis_server)
     bridge = Bridge(live, redis_server)

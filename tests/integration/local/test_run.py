@@ -230,7 +230,7 @@ def test_a_replay_in_one_process_adds_up(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_serve_ends_on_sigterm_while_nats_is_away(tmp_path: Path) -> None:
+def test_serve_ends_on_sigterm_while_nats_is_unreachable(tmp_path: Path) -> None:
     environ = os.environ | {
         "BELLWETHER_DATA_DIR": str(tmp_path),
         "BELLWETHER_NATS_URL": "nats://127.0.0.1:1",

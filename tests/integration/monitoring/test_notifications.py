@@ -180,7 +180,7 @@ async def test_raised_and_resolved_come_once_each_signed_and_by_mail(
     assert PASSWORD not in caplog.text
 
 
-async def test_both_come_after_the_receivers_were_away_and_after_a_restart(stage: Stage) -> None:
+async def test_both_come_after_the_receivers_were_unreachable_and_after_a_restart(stage: Stage) -> None:
     await stage.hook.stop()
     await stage.mail.stop()
 

@@ -69,7 +69,7 @@ async def test_a_nats_server_killed_again_and_again_gives_the_same(
     assert len(trial.strikes) == 5
 
 
-async def test_a_service_that_is_away_for_one_symbol_changes_nothing(
+async def test_a_service_that_is_unreachable_for_one_symbol_changes_nothing(
     tmp_path: Path, trained: Path, winter: TradingSystem, expected: Evidence, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     away = {"AAPL": 3, "IBM": 1}

@@ -301,7 +301,7 @@ async def test_an_ordered_consumer_keeps_the_order_when_an_event_comes_again(lab
     assert handled == [b"0", b"1", b"2", b"3", b"4"]
 
 
-async def test_events_sent_while_the_consumer_was_away_are_there_when_it_returns(lab: Lab) -> None:
+async def test_events_sent_while_the_consumer_was_unreachable_are_there_when_it_returns(lab: Lab) -> None:
     sender, worker = await lab.connect("sender"), await lab.connect("worker")
     lane = await Lane().open(worker, "worker", "normal")
     await publish(sender, "normal", "bars", "taken and lost")

@@ -98,7 +98,7 @@ async def test_under_load_every_event_takes_effect_once_though_the_server_is_kil
         assert sorted(count.orders) == sorted(wanted)
 
 
-async def test_services_wait_for_a_server_that_is_away_at_the_start(tmp_path: Path) -> None:
+async def test_services_wait_for_a_server_that_is_unreachable_at_the_start(tmp_path: Path) -> None:
     switches = Switches()
     async with nats_server(tmp_path / "nats", ROWS, bootstrapped=False) as server:
         await server.kill()
@@ -115,7 +115,7 @@ async def test_services_wait_for_a_server_that_is_away_at_the_start(tmp_path: Pa
         await returning
 
 
-async def test_what_was_committed_while_the_server_was_away_is_published_after(tmp_path: Path) -> None:
+async def test_what_was_committed_while_the_server_was_unreachable_is_published_after(tmp_path: Path) -> None:
     switches = Switches()
     async with (
         nats_server(tmp_path / "nats", ROWS) as server,

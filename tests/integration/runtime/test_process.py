@@ -109,7 +109,7 @@ async def test_a_process_waits_for_nats_gets_ready_loses_it_and_ends_in_good_ord
             ]
 
 
-async def test_a_process_ends_soon_although_nats_is_away(tmp_path: Path) -> None:
+async def test_a_process_ends_soon_although_nats_is_unreachable(tmp_path: Path) -> None:
     async with nats_server(tmp_path / "nats", ROWS) as server, host(tmp_path, server) as found:
         await found.until("/readyz", 200)
         await server.kill()

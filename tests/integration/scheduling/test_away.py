@@ -170,7 +170,7 @@ async def test_an_evening_finds_the_sessions_before_its_own_settled_too(tmp_path
         assert (position.sessions_held, position.market_price) == (2, Decimal(54))
 
 
-async def test_no_close_waits_for_a_predictor_that_is_away_so_the_next_open_sells(tmp_path: Path) -> None:
+async def test_no_close_waits_for_a_predictor_that_is_unreachable_so_the_next_open_sells(tmp_path: Path) -> None:
     settle = effects.settle
 
     async def away(service: str, event_ids: list[str], call: Call) -> None:

@@ -250,7 +250,7 @@ async def test_a_slot_whose_use_is_over_is_reported_as_missed(bench: Bench) -> N
     assert bench.batches == 0
 
 
-async def test_a_client_outlasts_server_scheduler_and_peer_that_are_away(silent: Bench) -> None:
+async def test_a_client_outlasts_server_scheduler_and_peer_that_are_unreachable(silent: Bench) -> None:
     await silent.server.kill()
     client = await silent.start(timed(DUE))
     await until(lambda: "cannot reach NATS" in client.words)

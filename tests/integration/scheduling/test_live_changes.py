@@ -91,7 +91,9 @@ async def test_a_declaration_that_comes_while_work_is_under_way_is_seen_at_once(
     assert {slot.name: slot.status for slot in slots.jobs}["brunch-20260105"] == "missed"
 
 
-async def test_a_task_that_was_declared_while_the_scheduler_was_away_counts_from_its_start(tmp_path: Path) -> None:
+async def test_a_task_that_was_declared_while_the_scheduler_was_unreachable_counts_from_its_start(
+    tmp_path: Path,
+) -> None:
     clock, peers = Present(OPEN - timedelta(hours=2)), Peers()
     for number in range(2):
         maker = Maker(own_schedule=False)

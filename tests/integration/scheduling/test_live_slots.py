@@ -108,7 +108,7 @@ async def test_a_slot_whose_run_was_killed_runs_again(scheduler: Live) -> None:
     assert scheduler.count("generate_predictions") == 1
 
 
-async def test_a_slot_whose_peer_is_away_fails_with_words_and_may_be_tried_again(scheduler: Live) -> None:
+async def test_a_slot_whose_peer_is_unreachable_fails_with_words_and_may_be_tried_again(scheduler: Live) -> None:
     scheduler.clock.instant = OPEN - 15 * MINUTE
     scheduler.peers.away["generate_predictions"] = 1
     with pytest.raises(RpcError, match="UNAVAILABLE"):

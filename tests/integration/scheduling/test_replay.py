@@ -137,7 +137,7 @@ async def test_a_replay_killed_at_any_instant_and_resumed_has_the_same_ledger(
         assert await whole(folder, system) == expected, folder
 
 
-async def test_a_peer_that_is_away_holds_the_replay_but_does_not_fail_it(tmp_path: Path) -> None:
+async def test_a_peer_that_is_unreachable_holds_the_replay_but_does_not_fail_it(tmp_path: Path) -> None:
     peers = Peers(
         away={
             "get_coverage": 2,

@@ -18,7 +18,7 @@ from bellwether.topology import NATS_PORT, SERVICES
 from bellwether.wiring import start_order
 from harness import csv_bars
 from harness.booted import HOME, Machine, booted, obstacle
-from harness.outage import drop_in, nats_away, restarts_over
+from harness.outage import drop_in, restarts_over, without_nats
 from harness.terminal import CTRL_C
 
 WHY = obstacle()
@@ -175,7 +175,7 @@ def test_an_outage_of_nats_uses_up_no_start_limit(machine: Machine) -> None:
     services, killed = start_order(), ("prediction", "gateway")
     before = {name: machine.show(f"trading-{name}.service", "MainPID") for name in services}
     with drop_in(machine, "trading-", tenth):
-        with nats_away(machine):
+        with without_nats(machine):
             for name in killed:
                 machine.run("systemctl", "kill", "--signal=SIGKILL", "--kill-who=main", f"trading-{name}.service")
             used = restarts_over(machine, services, 12.0)

@@ -179,7 +179,9 @@ async def test_safety_names_what_stands_against_an_order_whether_or_not_the_sess
     ]
 
 
-async def test_safety_is_unknown_while_market_data_is_away_and_a_halt_is_reported_all_the_same(trader: Trader) -> None:
+async def test_safety_is_unknown_while_market_data_is_unreachable_and_a_halt_is_reported_all_the_same(
+    trader: Trader,
+) -> None:
     trader.peers.refused["get_freshness"] = "UNAVAILABLE"
     found: Safety = await trader.ask("get_safety", None, Safety)
     assert (found.safe, found.refusals) == (None, [])

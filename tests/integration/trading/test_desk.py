@@ -315,7 +315,7 @@ async def test_a_live_session_is_not_closed_while_an_order_waits_for_its_price(t
         assert order.refusal == "NO_OPENING_PRICE: value=none limit=an opening price on 2009-01-05"
 
 
-async def test_splits_of_sessions_that_the_system_was_away_for_reach_its_positions(tmp_path: Path) -> None:
+async def test_splits_of_sessions_that_the_system_was_down_for_reach_its_positions(tmp_path: Path) -> None:
     clock = Present(BEFORE)
     async with started(tmp_path, Peers(), clock=clock) as system:
         trader = Trader(system, Peers(), run="live")

@@ -15,7 +15,7 @@ SCRIPT = Path(__file__).parents[3] / "compatibility" / "run_predictions.py"
 @pytest.mark.parametrize(
     ("words", "code", "reported"), [(["--help"], 0, "usage:"), (["--all"], 2, "usage:"), ([], 1, "")]
 )
-def test_an_option_is_no_share_and_a_system_that_is_away_is_said(
+def test_an_option_is_no_share_and_a_system_that_is_unreachable_is_said(
     words: list[str], code: int, reported: str, tmp_path: Path
 ) -> None:
     done = subprocess.run(

@@ -176,7 +176,7 @@ async def test_without_the_replays_instant_nobody_is_asked_what_is_safe_or_fresh
     assert "scheduler does not answer: scheduler.get_replay gave no reply in time" in status["problems"]
 
 
-async def test_a_service_that_is_away_is_named_and_the_rest_still_reported(gateway: Opened) -> None:
+async def test_a_service_that_is_unreachable_is_named_and_the_rest_still_reported(gateway: Opened) -> None:
     await gateway.system.stop("paper-trading")
     status = (await gateway.http.get("/v1/status")).json()
     states = {one["name"]: one for one in status["services"]}

@@ -190,7 +190,7 @@ def test_a_replay_counts_from_its_own_instant_whatever_is_recorded_behind_it(
     assert {(one.fresh, one.last_session) for one in found.symbols} == {(True, date(2009, 1, 5))}
 
 
-def test_a_source_that_is_away_is_reported_beside_bars_that_are_new_enough_and_instead_of_none(
+def test_a_source_that_is_unreachable_is_reported_beside_bars_that_are_new_enough_and_instead_of_none(
     recorded: dict[str, Recorded], calendar: Calendar
 ) -> None:
     book = book_of({"IBM": recorded["IBM"]}, calendar, through=date(2009, 1, 2))

@@ -25,7 +25,7 @@ def seen(health: dict[str, Any] | str, states: dict[Key, AlarmState]) -> dict[Ke
     return judged(states, reported(found, states), AT)
 
 
-def test_an_alarm_of_a_service_is_raised_stays_while_it_is_away_and_is_over_when_it_says_nothing_of_it() -> None:
+def test_an_alarm_of_a_service_is_raised_stays_while_it_is_unreachable_and_is_over_when_it_says_nothing_of_it() -> None:
     key = ("trading_halted", "paper-trading")
     halted = msgspec.to_builtins(alarm("trading_halted", "by hand"))
     states = seen({"status": "healthy", "alarms": [halted]}, {})

@@ -63,7 +63,7 @@ def test_each_change_goes_once_to_each_channel_that_wants_it() -> None:
     ]
 
 
-def test_a_receiver_that_is_away_is_tried_again_with_growing_pauses_and_raised_comes_before_resolved() -> None:
+def test_a_receiver_that_is_unreachable_is_tried_again_with_growing_pauses_and_raised_comes_before_resolved() -> None:
     channels = [channel()]
     book = with_notice(AlertBook(), notice(), channels)
     at, pauses = NOON, []

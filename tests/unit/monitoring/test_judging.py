@@ -29,7 +29,7 @@ def test_nothing_is_wrong_with_a_healthy_system() -> None:
     assert wrong(metrics({"prediction": health(), "monitoring": health()})) == []
 
 
-def test_a_service_that_is_away_or_unhealthy_is_critical_and_says_why() -> None:
+def test_a_service_that_is_unreachable_or_unhealthy_is_critical_and_says_why() -> None:
     found = wrong(
         metrics(
             {

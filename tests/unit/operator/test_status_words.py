@@ -87,7 +87,7 @@ def test_a_model_of_another_recipe_serves_nothing() -> None:
     assert message(Scene({}, other), "ModelsCurrent") == "no model direction-lr serves CBA.AX, BHP.AX"
 
 
-def test_no_models_of_a_service_that_is_away_are_not_none() -> None:
+def test_no_models_of_a_service_that_is_unreachable_are_not_none() -> None:
     away = seen(view=view(models=(), ready={"ml-model": False}))
     assert said(Scene({}, away), "ModelsCurrent")["reason"] == "NotSaid"
 

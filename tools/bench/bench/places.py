@@ -19,7 +19,7 @@ from bench.memory import RSS, pss_of, tree_megabytes
 from bench.report import Figure, Section
 from harness import csv_bars
 from harness.booted import Machine, booted, obstacle
-from harness.outage import nats_away, restarts_over
+from harness.outage import restarts_over, without_nats
 
 TITLE = "The same system under systemd"
 REST_SECONDS = 30.0
@@ -64,7 +64,7 @@ def measure() -> Section:
                 machine.files / "bars", symbol, calendar, datetime.now(UTC).date() - timedelta(days=2), count=240
             )
         found = {profile: _cost(machine, profile) for profile in ("compact", "standard")}
-        with nats_away(machine):
+        with without_nats(machine):
             used = max(restarts_over(machine, start_order(), AWAY_SECONDS).values())
     figures = []
     for profile, cost in found.items():

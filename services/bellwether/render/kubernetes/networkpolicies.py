@@ -50,11 +50,11 @@ def _outside(system: TradingSystem, rows: list[ServiceRow]) -> list[dict[str, An
     if "feeds" in wanted and news.provider == "feeds":
         proxy = system.spec.network.proxy
         # 443 in any case: feeds redirect to https.
-        asked = {443, *(_feed_port(feed.url) for feed in news.feeds)} if proxy is None else {_web_port(proxy)}
+        asked = {443, *(_port_of(feed.url) for feed in news.feeds)} if proxy is None else {_web_port(proxy)}
         edges += [edge for edge in ({"ports": _tcp(port)} for port in sorted(asked)) if edge not in edges]
     if "s3" in wanted:
         urls = [one.url for one in kept_by(system, ["backup"]) if one.url is not None]
-        ports = sorted({_feed_port(url) for url in urls})
+        ports = sorted({_port_of(url) for url in urls})
         edges += [edge for edge in ({"ports": _tcp(port)} for port in ports) if edge not in edges]
     if "notify" in wanted:
         receivers = {port for one in system.spec.notifications for port in _notified_on(one, system.spec.network.proxy)}
@@ -67,11 +67,11 @@ def _notified_on(channel: Notification, proxy: str | None) -> set[int]:
     if channel.email is not None:
         return {channel.email.port}
     # A receiver inside the cluster is reached past the proxy, so both ports are open.
-    own = 443 if channel.url is None else _feed_port(channel.url)
+    own = 443 if channel.url is None else _port_of(channel.url)
     return {own} if proxy is None else {own, _web_port(proxy)}
 
 
-def _feed_port(url: str) -> int:
+def _port_of(url: str) -> int:
     parts = urlsplit(url)
     return parts.port or (443 if parts.scheme == "https" else 80)
 
@@ -139,7 +139,7 @@ def fill_policy(system: TradingSystem) -> Manifest:
 def way_to(location: BackupLocation | None) -> list[dict[str, Any]]:
     """Return the ways out of a pod that opens one repository: the bucket's port and the name service, else none."""
     url = None if location is None else location.url
-    return [] if url is None else [_DNS, {"ports": _tcp(_feed_port(url))}]
+    return [] if url is None else [_DNS, {"ports": _tcp(_port_of(url))}]
 
 
 def nats_port(labels: Mapping[str, str]) -> dict[str, Any]:
