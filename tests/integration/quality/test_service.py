@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bellwether.market_data.service import create as market_data
-from bellwether.messages.envelope import Event
+from bellwether.messages.envelope import LIVE, Event
 from bellwether.messages.quality import (
     DataQualityAlert,
     DataQualityReport,
@@ -101,6 +101,18 @@ async def test_a_bar_that_is_there_right_after_its_close_costs_no_point(lab: Lab
     for instant in (close, close + timedelta(minutes=30), close + timedelta(hours=2)):
         found = (await lab.ask("get_quality", GetQuality(["AAA"]), Quality, instant)).symbols["AAA"]
         assert (found.quality_score, found.findings, found.last_session) == (100.0, [], LAST.isoformat())
+
+
+async def test_an_instant_of_a_replay_is_judged_once_and_one_of_the_present_as_often_as_asked(lab: Lab) -> None:
+    figures, asked = lab.system.services["market-data"].figures, GetQuality(SYMBOLS)
+    for run, questions in (("replay-1", 1), (LIVE, 2)):
+        before = figures.calls
+        first, again = [
+            await lab.system.call("data-quality", "get_quality", asked, Quality, as_of=morning_after(LAST), run=run)
+            for _ in range(2)
+        ]
+        assert again == first
+        assert figures.calls - before == questions
 
 
 async def test_a_prediction_s_data_is_judged_with_its_values(lab: Lab) -> None:
