@@ -18,6 +18,7 @@ from bellwether.messages.market_data import MarketDataUpdated
 from bellwether.naming import symbol_token
 from bellwether.runtime.call import Call
 from bellwether.runtime.clock import Clock
+from bellwether.runtime.relay import ends_of
 from bellwether.storage.store import Store, Transaction
 
 MOST_ANNOUNCED = 20
@@ -107,11 +108,15 @@ class Announcer:
     async def publish(self, session: date, call: Call) -> list[str]:
         """Publish the bars of a session, one event per declared symbol that has one; return the events' ids."""
         events = self._events(session, call)
-        for event_id, update in events:
-            await call.publish_event("market_data_updated", update, event_id=event_id)
-            if self._live:
-                self._announced.add(event_id)
-        return [event_id for event_id, _ in events]
+        ids = [event_id for event_id, _ in events]
+        sending = [call.publish_event("market_data_updated", update, event_id=event_id) for event_id, update in events]
+        # Together, as each waits until the stream has it.
+        for ended in await ends_of(sending, one_by_one=call.context.config.group_commit):
+            if ended is not None:
+                raise ended
+        if self._live:
+            self._announced.update(ids)
+        return ids
 
     def _events(self, session: date, call: Call) -> list[tuple[str, MarketDataUpdated]]:
         found: list[tuple[str, MarketDataUpdated]] = []

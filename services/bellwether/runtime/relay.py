@@ -116,7 +116,7 @@ class Relay:
             await self._store.holding.wait()
             sent = list(itertools.islice(self._queue, AT_ONCE))
             together = [self._publish(row.event) for row in sent]
-            for ended in await _ends_of(together, one_by_one=self._store.group_commit):
+            for ended in await ends_of(together, one_by_one=self._store.group_commit):
                 if isinstance(ended, BusError):
                     _log.warning("%d events wait for the bus: %s", len(self._queue), ended)
                     self._stuck = self._stuck or monotonic()
@@ -166,7 +166,7 @@ class Relay:
                 await self.checkpoint()
 
 
-async def _ends_of(work: Sequence[Coroutine[Any, Any, None]], *, one_by_one: bool) -> list[BaseException | None]:
+async def ends_of(work: Sequence[Coroutine[Any, Any, None]], *, one_by_one: bool) -> list[BaseException | None]:
     """Return how pieces of work end. One by one spares tasks where none of them waits, as over a bus in memory."""
     if not one_by_one:
         return await asyncio.gather(*work, return_exceptions=True)

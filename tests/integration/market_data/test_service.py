@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from bellwether.messages.market_data import (
     GetWindows,
     MarketData,
     OpeningPrices,
+    PublishBars,
+    PublishedBars,
     Window,
     Windows,
 )
@@ -29,6 +32,7 @@ from bellwether.naming import DECLARATION_BUCKET, DECLARATION_KEY
 from bellwether.runtime.clock import LiveClock
 from bellwether.runtime.declaration import encode_declaration
 from bellwether.runtime.errors import RpcError
+from bellwether.runtime.memory_bus import MemoryBus
 from bellwether.spec.models import TradingSystem
 from harness.replayed import declared, until
 from harness.system import running
@@ -165,6 +169,22 @@ async def test_stored_bars_serve_on_when_their_file_has_gone(tmp_path: Path) -> 
             found = await system.call("market-data", "get_bars", GetBars("CBA.AX"), Bars, as_of=at)
             assert len(found.bars) == 3
         (folder / "CBA.AX.csv").unlink(missing_ok=True)
+
+
+async def test_the_bars_of_a_session_are_on_their_way_to_the_stream_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    four, stored = asyncio.Barrier(4), MemoryBus.publish_event
+
+    async def met(bus: MemoryBus, *event: Any, **more: Any) -> bool:
+        await four.wait()
+        return await stored(bus, *event, **more)
+
+    monkeypatch.setattr(MemoryBus, "publish_event", met)
+    async with running(BUILDS, data_dir=tmp_path, declaration=declared()) as system:
+        asked = PublishBars(date(2009, 1, 2))
+        found = await system.call("market-data", "publish_bars", asked, PublishedBars, as_of=AS_OF)
+    assert len(found.event_ids) == 4
 
 
 async def test_a_live_system_tells_of_new_bars_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
