@@ -150,6 +150,16 @@ def read_status(document: Mapping[str, Any], at: float) -> GatewayView:
     return view
 
 
+class Held(NamedTuple):
+    """What became of a hold."""
+
+    whole: bool
+    """Whether no service wrote until it was let go."""
+    broken: tuple[str, ...]
+    """Those that did, or do not say."""
+    milliseconds: int
+
+
 def read_held(found: Mapping[str, Any]) -> Held:
     """Return what a gateway says became of a hold.
 
@@ -285,13 +295,3 @@ def _instant(text: str) -> datetime:
     if found.tzinfo is None:
         raise ValueError(f"{text} has no time zone")
     return found.astimezone(UTC)
-
-
-class Held(NamedTuple):
-    """What became of a hold."""
-
-    whole: bool
-    """Whether no service wrote until it was let go."""
-    broken: tuple[str, ...]
-    """Those that did, or do not say."""
-    milliseconds: int

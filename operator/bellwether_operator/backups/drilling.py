@@ -91,10 +91,10 @@ async def _look(
     pods = [] if job is None else (await client.page(PODS, namespace, f"{LABEL_LOOKED_AT}={uid}", _FEW)).items
     causes = [cause_of_pod(pod["metadata"]["name"], pod.get("status") or {}, now) for pod in pods]
     waits = next((cause.words for cause in causes if cause is not None), "")
-    return Scene(list(uids), [name for name in names if name not in uids], job, last_words(pods), waits), uids
+    return Scene(list(uids), [name for name in names if name not in uids], job, termination_message(pods), waits), uids
 
 
-def last_words(pods: list[dict[str, Any]]) -> str:
+def termination_message(pods: list[dict[str, Any]]) -> str:
     """Return what the newest of some pods said as it ended."""
     found: list[tuple[str, str]] = []
     for pod in pods:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from bellwether.render.kubernetes.context import FILL, LABEL_COMPONENT, LABEL_INSTANCE, LABEL_SYSTEM_UID, child_name
 from bellwether.spec.models import TradingSystem
 from bellwether_operator.apply.client import Client
-from bellwether_operator.backups.drilling import last_words
+from bellwether_operator.backups.drilling import termination_message
 from bellwether_operator.observe.kinds import JOB, PODS, ChildKey, Observed
 
 _FEW = 20
@@ -36,5 +36,5 @@ async def fill_said(client: Client, system: TradingSystem, job: Observed | None)
     of = {LABEL_COMPONENT: FILL, LABEL_INSTANCE: system.metadata.name, LABEL_SYSTEM_UID: system.metadata.uid}
     selector = ",".join(f"{name}={value}" for name, value in of.items())
     pods = await client.page(PODS, system.metadata.namespace, selector, _FEW)
-    lines = last_words(pods.items).strip().splitlines()
+    lines = termination_message(pods.items).strip().splitlines()
     return lines[-1].removeprefix("error: ")[:_WORDS] if lines else ""

@@ -27,6 +27,8 @@ FAILING_TRIES = 3
 MOST_NOTICES = 200
 MOST_BYTES = 512 * 1024
 """Of the whole book; the oldest notices that are done with go first, then the oldest that are owed."""
+LONGEST_DETAILS = 20_000
+"""Characters of a session's report that a notification carries."""
 FAILING = "notification_failing"
 
 State = Literal["raised", "resolved", "report", "test"]
@@ -234,9 +236,6 @@ def quiet_until(hours: QuietHours | None, zone: ZoneInfo, now: datetime) -> date
         inside = at >= begin or at < end
         day = local.date() + timedelta(days=1) if at >= begin else local.date()
     return datetime.combine(day, end, zone).astimezone(UTC) if inside else None
-
-
-LONGEST_DETAILS = 20_000
 
 
 def channel_states(book: AlertBook, channels: Sequence[Notification]) -> list[ChannelState]:

@@ -195,22 +195,22 @@ class Store:
         return result
 
     async def _in_thread(self, pool: ThreadPoolExecutor, work: Callable[[Transaction], T], urgent: bool) -> T:
-        turn = QueuedWork(work, Future())
-        (self._urgent if urgent else self._ordinary).append(turn)
-        # As many as there are turns: each takes whichever is next by then.
+        queued = QueuedWork(work, Future())
+        (self._urgent if urgent else self._ordinary).append(queued)
+        # As many as there is queued work: each takes whichever is next by then.
         pool.submit(self._next)
-        result, outgoing = await asyncio.wrap_future(turn.done)
+        result, outgoing = await asyncio.wrap_future(queued.done)
         self._notify(outgoing)
         return result  # type: ignore[no-any-return]
 
     def _next(self) -> None:
-        turn = (self._urgent or self._ordinary).popleft()
-        if not turn.done.set_running_or_notify_cancel():
+        queued = (self._urgent or self._ordinary).popleft()
+        if not queued.done.set_running_or_notify_cancel():
             return
         try:
-            turn.done.set_result(self._single(turn.work))
+            queued.done.set_result(self._single(queued.work))
         except BaseException as error:
-            turn.done.set_exception(error)
+            queued.done.set_exception(error)
 
     def _notify(self, outgoing: list[OutboxRow]) -> None:
         if outgoing and self._listener is not None:
@@ -246,9 +246,9 @@ class Store:
             result = work(transaction)
         except BaseException:
             driver.execute("ROLLBACK TO step")
-            driver.execute("RELEASE step")
             raise
-        driver.execute("RELEASE step")
+        finally:
+            driver.execute("RELEASE step")
         return result, transaction.outgoing
 
     async def flush(self) -> None:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from bellwether.render.kubernetes.looks import Copy, Looked, look_objects, to_be_there
 from bellwether.spec.backup import RestoreFrom
-from bellwether_operator.backups.drilling import _objects, last_words
+from bellwether_operator.backups.drilling import _objects, termination_message
 from bellwether_operator.backups.drills import PATIENCE, Scene, drill_step, figures, is_due, verify_step
 from bellwether_operator.backups.status import progress_of, status_of
 from bellwether_operator.backups.steps import Progress, Stored, Volume
@@ -263,9 +263,9 @@ def test_how_decisions_came_out_is_among_the_figures(decisions: dict[str, Any], 
 def test_figures_and_last_words_are_read_from_whatever_is_there() -> None:
     assert figures("{}") is None
     assert figures("[]") is None
-    assert last_words([{"status": {}}, {}]) == ""
+    assert termination_message([{"status": {}}, {}]) == ""
     ended = [
         {"status": {"containerStatuses": [{"state": {"terminated": {"finishedAt": at, "message": words}}}]}}
         for at, words in (("2026-11-27T22:02:00Z", "second"), ("2026-11-27T22:01:00Z", "first"))
     ]
-    assert last_words(ended) == "second"
+    assert termination_message(ended) == "second"
