@@ -142,7 +142,7 @@ def _wants_a_job(slot: Slot, claims: Claims | None, jobs: Sequence[StartedJob], 
 
 
 def _did_nothing(job: StartedJob, claims: Claims | None) -> bool:
-    """Whether a Job is over and the scheduler, asked later, knows of no claim: it was answered that this is no slot."""
+    """Whether a Job is over and the scheduler, asked later, knows of no claim: it answered that this is no slot."""
     return job.ended is not None and claims is not None and claims.at > job.ended + _AFTER_THE_END
 
 

@@ -162,7 +162,7 @@ def to_prune(
 
     Volume claims are never among them: they go with the system or stay. Nor are
     Jobs, which end by themselves. A ConfigMap waits until no pod is being replaced any more, since the old pod may
-    still need it; `spared` are those that a held pod template names.
+    still need it; `still_mounted` are those that a held pod template names.
     """
     return [
         each

@@ -45,7 +45,7 @@ class Findings:
 
     taken: list[str] = field(default_factory=list)
     other_declaration: list[str] = field(default_factory=list)
-    """Volumes that hold what another declaration began."""
+    """Volumes with what was created under another declaration."""
     waiting: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)

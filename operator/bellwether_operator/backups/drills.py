@@ -4,7 +4,7 @@
     2  make     a scratch volume of each snapshot, and the Job that reads them; of a backup in a repository one volume,
                 and the Job that restores it there. What is there is not made again
     3  wait     until the Job has ended, or the time is over
-    4  tell     the outcome is written
+    4  report   the outcome is written
     5  clear    all of it is deleted, whatever came of it; the status says when it is gone
 
 It is done once before a backup of snapshots is complete, to verify it, and once more for a drill, which also computes

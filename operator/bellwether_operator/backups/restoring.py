@@ -149,7 +149,7 @@ def _claim(system: str, component: str) -> str:
 
 
 def _unlike(system: TradingSystem, backup: Mapping[str, Any]) -> str | None:
-    """Return in words what the stores were created with otherwise; None where that is not known."""
+    """Return in words how the stores were created differently; None where that is not known."""
     text = str((backup.get("status") or {}).get("declaration", ""))
     try:
         former = json.loads(text)

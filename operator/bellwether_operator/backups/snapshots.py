@@ -42,7 +42,7 @@ def snapshot_name(backup: str, claim: str) -> str:
 
 
 def second_name(snapshot: str) -> str:
-    """Return the name of a snapshot that is made after the one of this name turned out to be of several instants."""
+    """Return the name of a snapshot that is made after the one of this name turned out not to be of one instant."""
     return snapshot_name(snapshot, "again")
 
 

@@ -62,7 +62,7 @@ class Observation:
     taken: Sequence[str] = ()
     """Children whose name somebody else's object has."""
     other_declaration: Sequence[str] = ()
-    """Volumes that hold what another declaration began."""
+    """Volumes with what was created under another declaration."""
     waiting: Sequence[str] = ()
     """Children that wait for a deleted predecessor's to go."""
     refused: Sequence[str] = ()

@@ -40,7 +40,7 @@ def delivery(case: Case) -> Delivery:
 
 
 def accepted(seen: Observation, calendar_problems: Sequence[str]) -> Finding:
-    """Return whether the declaration can be put in force, and by the exchange's calendar."""
+    """Return whether the declaration can be put in force; `calendar_problems` are what its calendar cannot serve."""
     if calendar_problems:
         return Finding("Accepted", "False", Reason.DOES_NOT_FIT, "; ".join(calendar_problems))
     if seen.taken:

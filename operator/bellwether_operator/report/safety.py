@@ -24,7 +24,7 @@ _KNOWN: Mapping[str, _Known] = {
     "TRADING_OFF": _Known(Reason.TRADING_OFF, "To trade, set spec.trading.mode to simulated."),
     "HALTED": _Known(
         Reason.HALTED,
-        "To trade again, take back spec.trading.halted if it is true, and open halts that were made by hand or by a "
+        "To trade again, take back spec.trading.halted if it is true, and clear halts that were made by hand or by a "
         'risk limit with `bellwether resume --reason "..."`.',
     ),
     "DAILY_LOSS_EXCEEDED": _Known(

@@ -61,7 +61,7 @@ MOVES: dict[State, frozenset[State]] = {
 
 
 class WrongMove(Exception):
-    """What was reported of an order cannot follow what is known of it."""
+    """An event of an order that cannot follow the state it is in."""
 
 
 class Progress(msgspec.Struct, frozen=True):

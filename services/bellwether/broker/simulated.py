@@ -42,7 +42,7 @@ class SimulatedBroker:
         self._events: list[BrokerEvent] = []
         self._wake: Callable[[], None] = lambda: None
 
-    # What only a simulated broker has to be given
+    # What only a simulated broker is given
 
     async def open_account(self, cash: Decimal, positions: Mapping[str, Decimal], done: Sequence[Move] = ()) -> bool:
         """Open the account with what is in it; return False, and change nothing, where there is one already.

@@ -344,7 +344,7 @@ def halt(access: GatewayAccess, reason: Why) -> None:
 def resume(access: GatewayAccess, reason: Why, seen: Seen = None) -> None:
     """Allow orders again; a halt that the resource declares stays.
 
-    It opens the halts that it finds when it begins, or those up to --seen;
+    It clears the halts that it finds when it begins, or those up to --seen;
     with a newer one nothing is resumed.
     """
     if seen is None:

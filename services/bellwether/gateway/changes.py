@@ -84,7 +84,7 @@ async def halt(request: Request) -> Response:
 
 @router.post("/v1/resume", dependencies=OPERATE, openapi_extra=_shape(ResumeReason))
 async def resume(request: Request) -> Response:
-    """Open every latch; a halt that the declaration states stays.
+    """Clear every latch; a halt that the declaration states stays.
 
     `seen` is the number of the newest halt that you know of: with a newer one the answer is 409 NEWER_HALT and nothing
     is resumed. Without it, several halts are not resumed (409 HALT_NOT_STATED).

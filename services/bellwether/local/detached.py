@@ -104,13 +104,13 @@ def start_detached(start: Start, root: Path, options: list[str], report: Callabl
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    stored = 0
+    shown = 0
     deadline = time.monotonic() + READY_SECONDS
     while True:
         lines = written.read_text(errors="replace").splitlines()
-        for line in lines[stored:]:
+        for line in lines[shown:]:
             report(line)
-        stored = len(lines)
+        shown = len(lines)
         found = running(root)
         if found is not None:
             return found

@@ -131,7 +131,7 @@ def _prepare(folder: Path, bars: Path | None, models: Path | None) -> None:
 
 
 def copy_bars(source: Path, target: Path) -> None:
-    """Copy stored bars for a declaration that may say otherwise what its stores were created with."""
+    """Copy stored bars for a declaration that may differ from what their store was created with."""
     copy_database(source, target)
     with closing(sqlite3.connect(target)) as database, database:
         if database.execute("SELECT 1 FROM sqlite_master WHERE name = 'begun'").fetchone():

@@ -288,7 +288,7 @@ class Halt(msgspec.Struct, frozen=True):
 
 
 class Resume(msgspec.Struct, frozen=True):
-    """Open every latch; a halt that the declaration states stays."""
+    """Clear every latch; a halt that the declaration states stays."""
 
     reason: str
     source: str

@@ -51,10 +51,10 @@ NO_MODEL = frozenset(
 """Answers that say no model will speak to this: the decision goes on without."""
 NO_MOVEMENT = "NO_MOVEMENT"
 """Why no model is asked about a share whose price stands still: it is HOLD."""
-MODEL_UNREACHABLE = frozenset({"MODEL_NOT_READY", "UNAVAILABLE", "DEADLINE_EXCEEDED"})
+MODEL_UNAVAILABLE = frozenset({"MODEL_NOT_READY", "UNAVAILABLE", "DEADLINE_EXCEEDED"})
 """The model may come: what is made for looking at goes on without it, what belongs to a slot waits."""
 
-ASKED_AGAIN = MODEL_UNREACHABLE | {"OVERLOADED", "STOPPING", "NOT_READY"}
+ASKED_AGAIN = MODEL_UNAVAILABLE | {"OVERLOADED", "STOPPING", "NOT_READY"}
 """Answers that say a service is unreachable: asked again, it may answer."""
 MOST_ASKED = 20
 """Symbols whose bars are asked for at once: a reply has room for those of some more."""
@@ -362,7 +362,7 @@ async def _models_of(batch: _Batch, found: Mapping[str, _MarketInputs]) -> dict[
         if said is not None:
             expiry = Expiry(said.version, said.expires_on, said.novelty)
             answers[symbol] = _ModelAnswer(recorded(said), "", expiry, said.shadow)
-        elif one.code in NO_MODEL or (one.code in MODEL_UNREACHABLE and not question.wait_for_model):
+        elif one.code in NO_MODEL or (one.code in MODEL_UNAVAILABLE and not question.wait_for_model):
             answers[symbol] = _ModelAnswer(None, one.code, expiry_in(one.detail))
         else:
             batch.failed[symbol] = RpcError(one.code, one.message, **one.detail)

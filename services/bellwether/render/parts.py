@@ -87,7 +87,7 @@ def _limit(asked: int) -> int:
 
 
 def leaves_the_machine(system: TradingSystem, part: Part) -> bool:
-    """Whether a part talks to other machines: those do that ask Yahoo or feeds, tell people, or trade at IG."""
+    """Whether a part talks to other machines: those do that ask Yahoo or feeds, notify people, or trade at IG."""
     return asks_outside(system, part.services)
 
 

@@ -146,10 +146,10 @@ class Store:
 
         `upgrades[n]` changes the tables of version n into those of n + 1. FULL survives a loss of power at any
         instant, NORMAL may lose the last transactions then, but is never left inconsistent. `created_with` is
-        for a new one (see spec.created_with); one of a release that did not note that takes it over.
+        for a new one (see spec.created_with); one of a release that did not record them adopts them.
 
         Raises:
-            StoreError: if the file is of a newer version, no upgrade leads to this one, or it was created with others.
+            StoreError: if the file is of a newer version, no upgrade leads to this one, or it was created differently.
         """
         add_bus_tables(metadata)
         path.parent.mkdir(parents=True, exist_ok=True)

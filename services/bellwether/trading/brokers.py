@@ -1,4 +1,4 @@
-"""Which broker orders go to, by run; and what the simulated one has to be given, which others learn by themselves."""
+"""Which broker orders go to, by run; and what only a simulated one is given, as a real one knows it by itself."""
 
 from __future__ import annotations
 

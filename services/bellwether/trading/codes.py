@@ -66,7 +66,7 @@ class Code(Enum):
 
 
 def code_table() -> str:
-    """Return the codes as a Markdown table, in the order in which the guards ask."""
+    """Return the codes as a Markdown table."""
     lines = ["| code | meaning |", "|---|---|"]
     lines += [f"| `{code.name}` | {code.value} |" for code in Code]
     return "\n".join(lines) + "\n"

@@ -24,13 +24,13 @@ from bellwether.trading.release import by_turn, cancelled
 from bellwether.trading.rules import Rules
 
 RISK = "risk"
-"""The source of halts that a limit opens."""
+"""The source of halts that a limit sets."""
 BROKER_SECONDS = 0.5
 """How long the answer to a halt waits for the broker to cancel what works there; it goes on after that."""
 
 
 class Halting:
-    """Opens and closes latches, and ends the orders that wait when one is opened."""
+    """Sets and clears latches, and ends the orders that wait when one is set."""
 
     def __init__(self, desk: Desk, executor: Executor) -> None:
         self._desk = desk
@@ -60,7 +60,7 @@ class Halting:
         return state
 
     async def resume(self, request: Resume, call: Call) -> HaltState:
-        """Open every latch; a halt that the declaration states stays.
+        """Clear every latch; a halt that the declaration states stays.
 
         After a halt by a limit the drawdown counts from now on.
 
@@ -150,7 +150,7 @@ def breaches(book: Book, rules: Rules) -> list[tuple[str, str, str]]:
 
 
 def _refuse_unseen(latches: Sequence[Latch], seen: int | None) -> None:
-    """Refuse to open a latch that nobody has looked at."""
+    """Refuse to clear a latch that nobody has looked at."""
     newest = newest_number(latches)
     if seen is None:
         if len(latches) > 1:

@@ -103,7 +103,7 @@ class MarketQuestions:
 
     async def newest(self, call: Call) -> dict[str, Newest] | None:
         """Return the newest prices by symbol, None when market-data does not tell them in time."""
-        # What is left afterwards is for the answer: that nobody reported the prices is one, too.
+        # The rest of the time is for the answer to our caller: that no prices came is an answer, too.
         budget = call.remaining * NEWEST_SHARE
         try:
             reply = await call.request("market-data", "get_freshness", None, Freshness, budget=budget)

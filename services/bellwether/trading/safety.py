@@ -32,9 +32,9 @@ class Newest(NamedTuple):
 def safety_of(book: Book, conditions: Conditions, newest: Mapping[str, Newest] | None) -> Safety:
     """Return what stands against every order, then what stands against opening a position in single symbols.
 
-    It is safe while nothing stands against every order and a position could be opened in some declared symbol. Without
-    the newest prices (None: nobody reported them) or their quality that is unknown, unless something else
-    already stands against it.
+    It is safe while nothing stands against every order and a position could be opened in some declared symbol. Where
+    the newest prices are not known (None: nobody reported them), or their quality is not, neither is whether it is
+    safe, unless something stands against every order already.
     """
     anything = _opening("", Newest(), book, conditions)
     found = [_refusal(code, objection) for code, objection in objections("system", anything)]

@@ -122,8 +122,8 @@ def corporate_events(book: Book, opening: Opening, now: datetime) -> list[Ledger
 def _had_effect(book: Book, key: str, action: CorporateAction, opening: Opening) -> bool:
     """Return whether an action has had the effect with this key, be it under the date that it had before.
 
-    An action is dated on the first session with a bar after it: once that gap is filled, it is reported of an earlier
-    one and no longer of the later.
+    An action is dated on the first session with a bar after it: once that gap is filled, it is reported for an earlier
+    one and no longer for the later.
     """
     if key in book.actions_done:
         return True

@@ -112,7 +112,7 @@ unreconciled = Table(
     Column("since", String, nullable=False),
 )
 
-# Halts outlive runs: a replay that begins again does not open a latch. One with a run is that run's own.
+# Halts outlive runs: a replay that begins again clears no latch. One with a run is that run's own.
 halts = Table(
     "halts",
     metadata,

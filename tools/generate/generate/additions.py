@@ -29,7 +29,13 @@ ADDITIONS = (
         (
             Place(f"{SERVICES}/spec/data.py", "class Data", "its provider and settings"),
             Place(f"{SERVICES}/market_data/sources.py", "class Source", "a class with these methods, in a file beside"),
+            Place(
+                f"{SERVICES}/market_data/rows.py",
+                "class Loaded",
+                "what it returns, with what its prices are adjusted for",
+            ),
             Place(f"{SERVICES}/market_data/sources.py", "def open_source", "which provider makes it"),
+            Place(f"{SERVICES}/market_data/service.py", "def _open_source", "what it is made with, if it connects"),
             Place(
                 f"{SERVICES}/market_data/service.py",
                 "def ask_due",
@@ -38,11 +44,16 @@ ADDITIONS = (
             Place(f"{SERVICES}/market_data/service.py", "def final_delay", "how long its rows are not final yet"),
             Place(f"{SERVICES}/market_data/condition.py", "isinstance(source", "what a live feed says of itself"),
             Place(f"{SERVICES}/spec/models.py", "provider yahoo is live", "a rule, if it serves one clock alone"),
-            Place(f"{SERVICES}/spec/models.py", "def asks_yahoo", "the same for it, if it is asked over the network"),
+            Place(
+                f"{SERVICES}/spec/models.py",
+                "def asks_yahoo",
+                "one like it for a source that is asked over the network",
+            ),
             Place(f"{SERVICES}/service_row.py", "External", "the host that it asks, if any"),
             Place(f"{SERVICES}/topology.py", '"yahoo"', "that host, in the row of market-data"),
             Place(f"{KUBERNETES}/networkpolicies.py", "wanted", "the way to that host, in a cluster"),
             Place(f"{KUBERNETES}/containers.py", "def asks_outside", "that it needs the proxy and the way out"),
+            Place(f"{SERVICES}/runtime/config.py", "ig_credentials", "an API key, if any: it goes where IG's goes"),
         ),
         "tests/unit/market_data/test_sources.py",
     ),
@@ -60,7 +71,12 @@ ADDITIONS = (
             Place(
                 f"{SERVICES}/trading/situation.py",
                 "class Situation",
-                "a fact that it judges by and no guard had; one of the broker's is in `broker/values.py` first",
+                "a fact that it judges by and no guard had; None where nobody knows it, and then it has no objection",
+            ),
+            Place(
+                f"{SERVICES}/broker/values.py",
+                "class MarketState",
+                "that fact, if the broker knows it; `market` of `ig/adapter.py` and `simulated.py` fill it",
             ),
             Place(f"{SERVICES}/trading/placing.py", "def situation_of", "where that fact comes from, for a new order"),
             Place(f"{SERVICES}/trading/release.py", "def _situation", "and for one that is sent at the open"),
@@ -72,7 +88,11 @@ ADDITIONS = (
     Addition(
         "task: work that is due at a time of a session",
         (
-            Place(f"{SERVICES}/scheduling/effects.py", "def run_task", "what is done, by the task's name"),
+            Place(
+                f"{SERVICES}/scheduling/effects.py",
+                "def run_task",
+                "what is done, by the task's name, before the last line, which predicts",
+            ),
             Place(f"{SERVICES}/topology.py", 'name="scheduler"', "the methods that it asks for"),
             Place(
                 f"{SERVICES}/spec/tasks.py",
@@ -93,8 +113,10 @@ ADDITIONS = (
                 f"{OPERATOR}/observe/kinds.py",
                 "CHILD_KINDS",
                 "its kind, where it is a new one that each Kubernetes has: all of them are listed before the first "
-                "pass. One whose definition may be missing is made as `backups/` makes snapshots",
+                "pass. One whose definition may be missing is made as `backups/running.py` makes snapshots",
             ),
+            Place(f"{OPERATOR}/apply/actions.py", "_BESIDE_PODS", "that kind, if pods need not wait for it"),
+            Place(f"{SERVICES}/change/hold.py", "def hold", "that it is written in a pause, too, if it is to be"),
             Place(f"{SERVICES}/cli/planning.py", "poddisruptionbudgets", "that kind as `plan` reads it from a cluster"),
             Place("charts/bellwether/templates/_helpers.tpl", 'define "bellwether.rules"', "the rights to that kind"),
         ),
@@ -107,7 +129,11 @@ ADDITIONS = (
             Place(f"{OPERATOR}/report/backup.py", "def backup_healthy", "a function like this one"),
             Place(f"{OPERATOR}/report/observation.py", "class Observation", "what it is judged by, if not there yet"),
             Place(f"{OPERATOR}/report/status.py", "def _findings", "its line"),
-            Place(f"{OPERATOR}/report/events.py", "RestoreVerified", "which of its turns are Events, if any"),
+            Place(
+                f"{OPERATOR}/report/events.py",
+                "RestoreVerified",
+                "which of its changes are Events, if any; also named on the page",
+            ),
             Place("docs/conditions.md", "", "its row"),
             Place("tests/harness/statuses.py", "ALL_WELL", "what it is where all is well, and scenes where it is not"),
         ),
@@ -120,14 +146,18 @@ ADDITIONS = (
             Place(f"{SERVICES}/topology.py", "publishes", "who publishes and who consumes it"),
             Place(f"{SERVICES}/prediction/service.py", "service.on_event", "a consumer: like this one"),
             Place(f"{SERVICES}/market_data/loading.py", "publish_event", "a publisher: like this one"),
+            Place(f"{SERVICES}/trading/announcing.py", "tx.outbox", "or like this one, which a kill does not lose"),
+            Place(f"{SERVICES}/gateway/static/stream.js", "KINDS", "that the dashboard looks again after it"),
         ),
-        "tests/unit/runtime/test_events.py",
+        "tests/unit/spec/test_services_page.py",
     ),
     Addition(
         "service",
         (
             Place(
-                f"{SERVICES}/topology.py", "ServiceRow(", "its row, where it starts: who may ask it stands in theirs"
+                f"{SERVICES}/topology.py",
+                "ServiceRow(",
+                "its row, at its place in the start order; who asks it names its methods in `calls`",
             ),
             Place(f"{SERVICES}/quality/service.py", "def create", "a folder of its own, with this function"),
             Place(
@@ -152,7 +182,7 @@ ADDITIONS = (
             Place(f"{SERVICES}/market_data/yahoo/answers.py", "LISTED", "its currency, and how Yahoo ends its symbols"),
             Place(f"{SERVICES}/sentiment/raw.py", "EXCHANGES", "how news name it"),
             Place("tests/unit/market/test_oracle.py", "SECOND", "its name in the second library of calendars"),
-            Place("tools/generate/generate/corrections.py", "", "days on which its published calendar was wrong"),
+            Place("tools/generate/generate/corrections.py", "", "days that the library of calendars lacks"),
         ),
         "tests/unit/market/test_oracle.py",
     ),
@@ -164,13 +194,19 @@ ADDITIONS = (
             Place(
                 f"{SERVICES}/trading/brokers.py",
                 "def at_ig",
-                "who asks this asks whether the broker is a real one: the same for it",
+                "its callers ask whether the broker is a real one: it is one, too",
             ),
+            Place(f"{SERVICES}/trading/following.py", "brokers.ig", "orders that work there: followed and cancelled"),
+            Place(f"{SERVICES}/trading/reconciling.py", "broker.ig", "how an order's fate is found in its records"),
+            Place(f"{SERVICES}/trading/desk.py", "ig.send_until", "until when an order may be sent in a session"),
+            Place(f"{SERVICES}/trading/rules.py", "ig-demo", "its mode and settings, as guards read them"),
             Place(f"{SERVICES}/spec/trading.py", "class Ig", "its settings, and the mode that declares it"),
             Place(f"{SERVICES}/spec/models.py", "ig-demo", "rules between the mode and other fields"),
             Place(f"{SERVICES}/service_row.py", "External", "the host that it asks; and in the row of paper-trading"),
             Place(f"{KUBERNETES}/networkpolicies.py", "wanted", "the way to that host, in a cluster"),
-            Place(f"{KUBERNETES}/containers.py", "ig-demo", "its Secret, in a cluster"),
+            Place(f"{SERVICES}/runtime/config.py", "ig_credentials", "where its credentials are read from"),
+            Place(f"{KUBERNETES}/containers.py", "ig-demo", "its Secret, in a cluster; mounted in `pods.py`"),
+            Place(f"{SERVICES}/render/parts.py", "def secret_files", "its credentials under systemd and in compose"),
         ),
         "tests/integration/broker/conformance/test_conformance.py",
     ),
@@ -188,6 +224,8 @@ ADDITIONS = (
         "command",
         (
             Place(f"{SERVICES}/cli/app.py", "def positions", "a command that asks a system: a function like this one"),
+            Place(f"{SERVICES}/gateway/reads.py", "def positions", "the route that it asks, if there is none yet"),
+            Place(f"{SERVICES}/topology.py", 'name="gateway"', "in `calls`: the method that the route asks"),
             Place(f"{SERVICES}/cli/main.py", "PROCESS_COMMANDS", "its name, if it runs for long or in a Job"),
             Place(f"{SERVICES}/local/commands.py", "def _parser", "in that case: its options, and what it runs"),
             Place(f"{SERVICES}/cli/process_help.py", "_PARTS", "in that case: its line in `bellwether --help`"),
@@ -199,6 +237,7 @@ ADDITIONS = (
         (
             Place(f"{SERVICES}/spec/models.py", "class TradingSystemSpec", "a block; fields stand in files beside"),
             Place(f"{SERVICES}/spec/models.py", "LIVE_FIELDS", "a block that services read without a new pod"),
+            Place("tests/integration/gateway/test_live_fields.py", "EDITS", "an edit of it, if it is live"),
             Place(
                 "crds/published.json", "", "`python -m generate --publish` records it, for good: a schema only grows"
             ),

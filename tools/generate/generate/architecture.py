@@ -6,8 +6,8 @@ from generate import additions, walks
 
 HEAD = """# Architecture
 
-Made from the code by `make generate`: a stop, a step or a file that is gone fails `make check`. What the words mean is
-in [concepts](concepts.md#glossary); why things are as they are, in [decisions](decisions).
+Made from the code by `make generate`: a file, a function or a call named here that is gone fails `make check`. What
+the words mean is in [concepts](concepts.md#glossary); why things are as they are, in [decisions](decisions).
 
 One declaration is the only input. Pure code turns it into values (`spec`, `market`, `topology`), objects (`render`) and
 statuses (`report`); thin shells around it talk to Kubernetes (`apply`, `observe`), to the bus (`runtime`) and to

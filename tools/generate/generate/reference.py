@@ -139,7 +139,7 @@ def _cell(text: str) -> str:
 
 
 def refusals() -> str:
-    """Return the page of the codes, in the order in which the guards ask."""
+    """Return the page of the codes."""
     intro = (
         "# Why there was no order\n\n"
         "Made from the code by `make generate`. A guard answers with code, value and limit; the first "

@@ -43,7 +43,7 @@ OF_NUMBERS = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
 }
-"""What a process that computes is given; with one thread it computes the same bits everywhere."""
+"""The environment of a process that computes; with one thread it computes the same bits everywhere."""
 _BOOTSTRAP_COMMAND = ["python", "-m", "bellwether", "bootstrap"]
 SECURITY = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "readOnlyRootFilesystem": True}
 
@@ -289,7 +289,7 @@ def reads_news(system: TradingSystem, services: Sequence[str]) -> bool:
 
 
 def asks_outside(system: TradingSystem, services: Sequence[str]) -> bool:
-    """Whether one of the services asks Yahoo or feeds, tells people outside, or trades at IG."""
+    """Whether one of the services asks Yahoo or feeds, notifies people outside, or trades at IG."""
     return (
         ("market-data" in services and system.spec.asks_yahoo)
         or ("sentiment" in services and system.spec.sentiment.provider == "feeds")
