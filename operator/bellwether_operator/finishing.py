@@ -18,9 +18,9 @@ from bellwether.spec.models import TradingSystem
 from bellwether_operator import telemetry
 from bellwether_operator.apply.applier import Applier, Written
 from bellwether_operator.apply.client import ApiError, Client
-from bellwether_operator.backups.keeping import Kept, keep
+from bellwether_operator.backups.keeping import BackupStage, keep
 from bellwether_operator.backups.running import Backups
-from bellwether_operator.backups.upgrades import row_status
+from bellwether_operator.backups.upgrades import upgrade_row_status
 from bellwether_operator.catching_up import Claims, DueWork, due_work, reported, started_jobs
 from bellwether_operator.gateway_view import GatewayView, undelivered
 from bellwether_operator.observe.cache import Cache, same_but_for_status
@@ -61,7 +61,7 @@ class Finishing:
         workloads = workloads_of(self._cache.children_of(this.key), results.workloads, this.uid)
         due = self._due_work(this)
         await self._start_jobs(this, results, applier, due, context)
-        kept = Kept(BackupsSeen())
+        kept = BackupStage(BackupsSeen())
         if self._backups is not None:
             kept = await keep(self._backups, this.system, this.raw.get("status") or {}, this.now)
         seen = self._seen(this, results, workloads, due, kept)
@@ -81,7 +81,9 @@ class Finishing:
         writes += results.found.writes + results.released.annotated + results.watched.annotated
         return PassEnd(writes, results.found.troubled or kept.retry, all_ready)
 
-    def _seen(self, this: Pass, results: Results, workloads: list[Workload], due: DueWork, kept: Kept) -> Observation:
+    def _seen(
+        self, this: Pass, results: Results, workloads: list[Workload], due: DueWork, kept: BackupStage
+    ) -> Observation:
         found, released, watched = results.found, results.released, results.watched
         gate, backups = released.gate, self._backups
         notes = [*found.notes, *([gate.without] if gate.without is not None else [])]
@@ -98,7 +100,7 @@ class Finishing:
             held=sorted(released.held),
             held_until=this.period.until if released.held else None,
             held_for_backup=gate.waits,
-            upgrade=None if gate.row is None else row_status(gate.row),
+            upgrade=None if gate.row is None else upgrade_row_status(gate.row),
             paused_until=this.paused_until,
             paused_reason=None if paused is None else paused.reason,
             forced=results.halted.forced,

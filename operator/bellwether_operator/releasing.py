@@ -16,7 +16,7 @@ from bellwether_operator.apply.actions import Desired, desired_from, unmarked
 from bellwether_operator.apply.client import Client
 from bellwether_operator.backups.keeping import make_before, upgrade_gate
 from bellwether_operator.backups.running import Backups
-from bellwether_operator.backups.upgrades import Gate, row_of
+from bellwether_operator.backups.upgrades import Gate, upgrade_row_of
 from bellwether_operator.observe.cache import Cache
 from bellwether_operator.observe.kinds import BY_NAME, ChildKey, Observed
 from bellwether_operator.passes import Due, Pass, Released
@@ -46,7 +46,7 @@ class Releasing:
             return asked.released(release(case, asked.wanted, there), gate)
         # The release waits only if something of the former one runs when it comes; from then on also while that has
         # no pods, since the backup itself ends them.
-        started = row_of(this.raw.get("status") or {}) == before.row
+        started = upgrade_row_of(this.raw.get("status") or {}) == before.row
         found = release(replace(case, holding=True, stopped=case.stopped or started), asked.wanted, there)
         if not found.held or self._backups is None:
             return asked.released(release(case, asked.wanted, there), Gate())

@@ -14,7 +14,7 @@ from bellwether.spec.models import API_VERSION, TradingSystem
 from bellwether.spec.trading_backup import KIND
 from bellwether_operator.apply.client import ApiError
 from bellwether_operator.backups import upgrades
-from bellwether_operator.backups.plan import full_or_incremental, made, planned, row_of, row_status
+from bellwether_operator.backups.plan import full_or_incremental, made, planned, schedule_row_of, schedule_row_status
 from bellwether_operator.backups.running import Backups
 from bellwether_operator.backups.snapshots import LABEL_BY_OPERATOR
 from bellwether_operator.backups.status import progress_of
@@ -29,7 +29,7 @@ SCHEDULE = "schedule"
 UPGRADE = "upgrade"
 
 
-class Kept(NamedTuple):
+class BackupStage(NamedTuple):
     """What was done, and when something about it changes next."""
 
     seen: BackupsSeen
@@ -37,12 +37,12 @@ class Kept(NamedTuple):
     retry: bool = False
 
 
-async def keep(backups: Backups, system: TradingSystem, status: Mapping[str, Any], now: datetime) -> Kept:
+async def keep(backups: Backups, system: TradingSystem, status: Mapping[str, Any], now: datetime) -> BackupStage:
     """Make and remove what is due; what the API server refuses is reported and tried again."""
     if system.spec.backup is None:
-        return Kept(BackupsSeen())
+        return BackupStage(BackupsSeen())
     key, uid = SystemKey(system.metadata.namespace, system.metadata.name), system.metadata.uid
-    plan = planned(system.spec, row_of(status), backups.known(key, uid), now)
+    plan = planned(system.spec, schedule_row_of(status), backups.known(key, uid), now)
     row, refused = plan.row, None
     try:
         if plan.make is not None and row is not None:
@@ -60,8 +60,8 @@ async def keep(backups: Backups, system: TradingSystem, status: Mapping[str, Any
         what = "made" if plan.make is not None and row == plan.row else "removed"
         log.warning("a backup of %s cannot be %s: %s", key.name, what, error.message)
         refused = f"a backup cannot be {what}: {error.message}"
-    seen = BackupsSeen(None if row is None else row_status(row), plan.overdue, refused)
-    return Kept(seen, plan.due, retry=refused is not None)
+    seen = BackupsSeen(None if row is None else schedule_row_status(row), plan.overdue, refused)
+    return BackupStage(seen, plan.due, retry=refused is not None)
 
 
 def upgrade_gate(
@@ -80,7 +80,7 @@ def upgrade_gate(
     runs, wanted = str(status.get("release", "")), release_of(image)
     if not runs or runs == wanted:
         return None
-    row, key = upgrades.row_of(status), system.metadata
+    row, key = upgrades.upgrade_row_of(status), system.metadata
     name = None if row is None else upgrades.backup_name(key.name, row)
     there = backups.named(key.namespace, name)
     progress = None if there is None else progress_of(there)

@@ -40,7 +40,7 @@ class Known(NamedTuple):
     kind: str = "full"
 
 
-class Row(NamedTuple):
+class ScheduleRow(NamedTuple):
     """What the system's status keeps of backups by schedule."""
 
     since: datetime
@@ -61,7 +61,7 @@ class Plan:
     remove: str | None = None
     overdue: str | None = None
     """In words, that the newest session is not in a good backup though it should be."""
-    row: Row | None = None
+    row: ScheduleRow | None = None
     due: datetime | None = None
     """When something about this changes next."""
 
@@ -81,7 +81,7 @@ def full_or_incremental(backup: Backup, place: str, known: Sequence[Known]) -> s
     return "full" if since_full is None or since_full + 1 >= backup.schedule.full_every else "incremental"
 
 
-def planned(spec: TradingSystemSpec, before: Row | None, known: Sequence[Known], now: datetime) -> Plan:
+def planned(spec: TradingSystemSpec, before: ScheduleRow | None, known: Sequence[Known], now: datetime) -> Plan:
     """Return what is to be done now; nothing by itself where no location is declared that a cluster can reach."""
     backup, snapshots = spec.backup, snapshot_location(spec.backup)
     if backup is None:
@@ -93,7 +93,7 @@ def planned(spec: TradingSystemSpec, before: Row | None, known: Sequence[Known],
     remove = to_remove(known, now, count=backup.retention.count, age=parse_days(backup.retention.age))
     if backup.schedule is None or spec.clock.mode == "replay":
         return Plan(locations=locations, remove=remove)
-    row = before or Row(now)
+    row = before or ScheduleRow(now)
     try:
         rules, calendar = backup_rule(backup), calendar_of(spec.market)
         past = slots(rules, calendar, max(row.since, now - _LOOK_BACK), now + timedelta(microseconds=1))
@@ -116,7 +116,7 @@ def planned(spec: TradingSystemSpec, before: Row | None, known: Sequence[Known],
     )
 
 
-def made(row: Row, slot: Slot) -> Row:
+def made(row: ScheduleRow, slot: Slot) -> ScheduleRow:
     """Return the row once the backup of a slot is there."""
     return row._replace(made=slot.session)
 
@@ -144,7 +144,7 @@ def _outlived(own: Sequence[Known], now: datetime, count: int, age: timedelta) -
     return gone + [one.id for one in failed[: max(0, len(failed) - count)] if one.id not in gone]
 
 
-def _to_make(past: Sequence[Slot], row: Row, known: Sequence[Known], now: datetime) -> Slot | None:
+def _to_make(past: Sequence[Slot], row: ScheduleRow, known: Sequence[Known], now: datetime) -> Slot | None:
     """Return the newest slot, where it is still useful and nothing was made for it.
 
     One that still waits for its turn holds up the next one: that one would keep the very same state.
@@ -178,17 +178,17 @@ def _said(known: Known) -> str:
     return f"{known.cut_at or known.made:%Y-%m-%d %H:%M} UTC"
 
 
-def row_of(status: Mapping[str, Any]) -> Row | None:
+def schedule_row_of(status: Mapping[str, Any]) -> ScheduleRow | None:
     """Return what a system's status says of backups."""
     found = status.get("backups") or {}
     since = instant_of(found.get("since"))
     if since is None:
         return None
     day = found.get("made")
-    return Row(since, None if not day else date.fromisoformat(day), instant_of(found.get("next")))
+    return ScheduleRow(since, None if not day else date.fromisoformat(day), instant_of(found.get("next")))
 
 
-def row_status(row: Row) -> dict[str, str]:
+def schedule_row_status(row: ScheduleRow) -> dict[str, str]:
     """Return a row as a status writes it."""
     found = {"since": instant(row.since)}
     found |= {} if row.made is None else {"made": row.made.isoformat()}

@@ -19,7 +19,7 @@ from bellwether_operator.backups.steps import Progress
 from bellwether_operator.report.finding import instant
 
 
-class Row(NamedTuple):
+class UpgradeRow(NamedTuple):
     """What the system's status keeps of a release that waits or waited."""
 
     to: str
@@ -30,7 +30,7 @@ class Row(NamedTuple):
 class Gate:
     """What a new release has to wait for."""
 
-    row: Row | None = None
+    row: UpgradeRow | None = None
     """None: nothing waits."""
     make: str | None = None
     """The name of the backup that is to be made now."""
@@ -42,7 +42,7 @@ class Gate:
     """In words, that it has gone on without a good backup."""
 
 
-def backup_name(system: str, row: Row) -> str:
+def backup_name(system: str, row: UpgradeRow) -> str:
     """Return the name of the backup that precedes a release."""
     return f"{system}-{row.since:%Y%m%d%H%M%S}"
 
@@ -58,7 +58,7 @@ def longest_wait(backup: Backup | None) -> timedelta:
     return timedelta(0) if backup is None or location_before(backup) is None else parse_duration(backup.before_upgrade)
 
 
-def gate(system: TradingSystem, row: Row | None, to: str, progress: Progress | None, now: datetime) -> Gate:
+def gate(system: TradingSystem, row: UpgradeRow | None, to: str, progress: Progress | None, now: datetime) -> Gate:
     """Return what a release that differs from the one that runs has to wait for.
 
     Args:
@@ -72,7 +72,7 @@ def gate(system: TradingSystem, row: Row | None, to: str, progress: Progress | N
     if not patience:
         return Gate()
     known = row is not None and row.to == to
-    row = row if row is not None and known else Row(to, now.astimezone(UTC).replace(microsecond=0))
+    row = row if row is not None and known else UpgradeRow(to, now.astimezone(UTC).replace(microsecond=0))
     name, until = backup_name(system.metadata.name, row), row.since + patience
     if progress is not None and progress.state == "complete":
         return Gate(row)
@@ -83,14 +83,14 @@ def gate(system: TradingSystem, row: Row | None, to: str, progress: Progress | N
     return Gate(row, name if known and progress is None else None, words, until)
 
 
-def row_of(status: Mapping[str, Any]) -> Row | None:
+def upgrade_row_of(status: Mapping[str, Any]) -> UpgradeRow | None:
     """Return what a system's status says of a release that waits or waited."""
     found = status.get("upgrade")
     if not found:
         return None
-    return Row(str(found["to"]), datetime.fromisoformat(str(found["since"])).astimezone(UTC))
+    return UpgradeRow(str(found["to"]), datetime.fromisoformat(str(found["since"])).astimezone(UTC))
 
 
-def row_status(row: Row) -> dict[str, str]:
+def upgrade_row_status(row: UpgradeRow) -> dict[str, str]:
     """Return a row as a status writes it."""
     return {"to": row.to, "since": instant(row.since)}

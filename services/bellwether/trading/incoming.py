@@ -17,7 +17,7 @@ from bellwether.trading.events import OrderApproved
 from bellwether.trading.executor import Executor, Turn
 from bellwether.trading.ledger import Seen
 from bellwether.trading.market import MarketQuestions
-from bellwether.trading.placing import Origin, Placement, Wish, order_id_of, place, queue
+from bellwether.trading.placing import OrderIntent, Origin, Placement, order_id_of, place, queue
 from bellwether.trading.projection import refusal_text
 from bellwether.trading.queries import find_order
 from bellwether.trading.release import cancelled
@@ -72,7 +72,7 @@ class Incoming:
             now = self._desk.now_of(call)
             known = find_order(tx, run, order_id)
             if known is None:
-                wish = Wish(
+                intent = OrderIntent(
                     order_id=order_id,
                     reason="manual",
                     symbol=request.symbol,
@@ -85,7 +85,7 @@ class Incoming:
                     bar_session=newest.session,
                 )
                 book = self._desk.opened(tx, run, now)
-                placed = queue(wish, book, self._desk.conditions(tx, run, now), "manual")
+                placed = queue(intent, book, self._desk.conditions(tx, run, now), "manual")
                 self._desk.record(tx, run, placed.events, call)
                 known = find_order(tx, run, order_id)
             if known is None:

@@ -52,7 +52,7 @@ class Origin(msgspec.Struct, frozen=True):
     model_expires_on: date | None = None
 
 
-class Wish(msgspec.Struct, frozen=True):
+class OrderIntent(msgspec.Struct, frozen=True):
     """What asks for an order: `quantity` None leaves the size to the rules."""
 
     order_id: str
@@ -81,7 +81,7 @@ def order_id_of(kind: str, source: str) -> str:
     return "bw-" + hashlib.sha256(f"{kind}\n{source}".encode()).hexdigest()[:27]
 
 
-def wish_of(prediction: Prediction, traceparent: str) -> Wish | None:
+def intent_of(prediction: Prediction, traceparent: str) -> OrderIntent | None:
     """Return what a prediction asks for; none for HOLD."""
     reason: Reason
     if prediction.action in BUY_ACTIONS:
@@ -91,7 +91,7 @@ def wish_of(prediction: Prediction, traceparent: str) -> Wish | None:
     else:
         return None
     real = prediction.market_data_available
-    return Wish(
+    return OrderIntent(
         order_id=order_id_of("prediction", prediction.prediction_id),
         reason=reason,
         symbol=prediction.symbol,
@@ -141,70 +141,72 @@ def place(prediction: Prediction, traceparent: str, book: Book, conditions: Cond
     HOLD and predictions made for looking at are ignored; a guard's objection is a refusal; else an order is queued
     for the prediction's target session.
     """
-    wish = wish_of(prediction, traceparent)
-    if wish is None:
+    intent = intent_of(prediction, traceparent)
+    if intent is None:
         return Placement("ignored", (), (), None)
-    return queue(wish, book, conditions, "signal")
+    return queue(intent, book, conditions, "signal")
 
 
-def queue(wish: Wish, book: Book, conditions: Conditions, stage: Stage) -> Placement:
-    """Return the queued order that a wish leads to, or the refusal."""
+def queue(intent: OrderIntent, book: Book, conditions: Conditions, stage: Stage) -> Placement:
+    """Return the queued order that an intent leads to, or the refusal."""
     now, rules = conditions.now, conditions.rules
-    situation = situation_of(wish, book, conditions)
+    situation = situation_of(intent, book, conditions)
     started = max((day for day in (book.opened_session, conditions.started_session) if day is not None), default=None)
-    if started is not None and wish.session <= started:
+    if started is not None and intent.session <= started:
         # A message that came after its session's open, when the opening price may be known: filling it then would be
         # trading on the past.
         limit = f"a session after {started}"
-        late = Verdict(Code.ORDER_EXPIRED, Objection(str(wish.session), limit), ())
-        return _refused(wish, now, stage, late)
+        late = Verdict(Code.ORDER_EXPIRED, Objection(str(intent.session), limit), ())
+        return _refused(intent, now, stage, late)
     first = judge(situation, None)
     if first.code is Code.NOT_FOR_TRADING:
         return Placement("ignored", (), first.passed, None)
     if first.code is not None:
-        return _refused(wish, now, stage, first)
-    quantity = _quantity(wish, book, rules)
-    verdict = _judged(quantity, wish, situation)
-    if verdict.code in REDUCING and wish.reason == "signal" and quantity > 1:
+        return _refused(intent, now, stage, first)
+    quantity = _quantity(intent, book, rules)
+    verdict = _judged(quantity, intent, situation)
+    if verdict.code in REDUCING and intent.reason == "signal" and quantity > 1:
         # The open makes the order as small as it has to be; what is refused before is one without room for a share.
-        verdict = _judged(ONE, wish, situation)
+        verdict = _judged(ONE, intent, situation)
     if verdict.code is not None:
-        return _refused(wish, now, stage, verdict)
+        return _refused(intent, now, stage, verdict)
     # A rule was approved by whoever declared it: a stop-loss that waits for a person is none.
-    approval = rules.approval and wish.reason not in BY_RULE
-    return Placement("order", (order_of(wish, quantity, now, approval=approval),), verdict.passed, wish.order_id)
+    approval = rules.approval and intent.reason not in BY_RULE
+    return Placement("order", (order_of(intent, quantity, now, approval=approval),), verdict.passed, intent.order_id)
 
 
-def _judged(quantity: Decimal, wish: Wish, situation: Situation) -> Verdict:
-    return judge(situation, Candidate(wish.side, quantity, quote(wish.side, quantity, wish.price, situation.rules)))
+def _judged(quantity: Decimal, intent: OrderIntent, situation: Situation) -> Verdict:
+    return judge(
+        situation, Candidate(intent.side, quantity, quote(intent.side, quantity, intent.price, situation.rules))
+    )
 
 
-def situation_of(wish: Wish, book: Book, conditions: Conditions) -> Situation:
-    """Return what the guards judge a wish by, before its session."""
-    held, value = book.held(wish.symbol), book.positions_value
+def situation_of(intent: OrderIntent, book: Book, conditions: Conditions) -> Situation:
+    """Return what the guards judge an intent by, before its session."""
+    held, value = book.held(intent.symbol), book.positions_value
     return Situation(
         conditions=conditions,
-        reason=wish.reason,
-        symbol=wish.symbol,
-        side=wish.side,
-        price=wish.price,
-        may_trade=wish.may_trade,
-        valid_until=wish.origin.valid_until,
+        reason=intent.reason,
+        symbol=intent.symbol,
+        side=intent.side,
+        price=intent.price,
+        may_trade=intent.may_trade,
+        valid_until=intent.origin.valid_until,
         held=held,
-        held_value=held * wish.price,
-        queued_sides=frozenset(order.side for order in book.queued.values() if order.symbol == wish.symbol),
+        held_value=held * intent.price,
+        queued_sides=frozenset(order.side for order in book.queued.values() if order.symbol == intent.symbol),
         cash=book.cash,
-        session_orders=book.order_counts.get(wish.session, 0),
+        session_orders=book.order_counts.get(intent.session, 0),
         loss=book.loss_at(book.cash + value),
-        bar_session=wish.bar_session,
-        quality=wish.quality,
-        novelty=wish.novelty,
-        news=wish.news,
-        session=wish.session,
-        model_expires_on=wish.origin.model_expires_on,
+        bar_session=intent.bar_session,
+        quality=intent.quality,
+        novelty=intent.novelty,
+        news=intent.news,
+        session=intent.session,
+        model_expires_on=intent.origin.model_expires_on,
         drawdown=book.drawdown_at(book.cash + value),
         exposure=value + waiting_value(book, side="BUY"),
-        turnover=book.turnover.get(wish.session, ZERO) + waiting_value(book, session=wish.session),
+        turnover=book.turnover.get(intent.session, ZERO) + waiting_value(book, session=intent.session),
     )
 
 
@@ -214,9 +216,9 @@ def waiting_value(book: Book, *, side: Side | None = None, session: date | None 
     return sum([one.quantity * one.price for one in waiting], ZERO)
 
 
-def order_of(wish: Wish, quantity: Decimal, now: datetime, *, approval: bool = False) -> OrderQueued:
+def order_of(intent: OrderIntent, quantity: Decimal, now: datetime, *, approval: bool = False) -> OrderQueued:
     """Return the event that queues the order."""
-    return from_fields(OrderQueued, wish, wish.origin, at=now, quantity=quantity, approval=approval)
+    return from_fields(OrderQueued, intent, intent.origin, at=now, quantity=quantity, approval=approval)
 
 
 def exit_reason(holding: Holding, price: Decimal, rules: Rules) -> Reason | None:
@@ -235,10 +237,10 @@ def exit_reason(holding: Holding, price: Decimal, rules: Rules) -> Reason | None
     return "horizon" if rules.horizon_sessions and holding.closes >= rules.horizon_sessions else None
 
 
-def exit_wish(reason: Reason, symbol: str, book: Book, closed: date, following: date) -> Wish:
+def exit_intent(reason: Reason, symbol: str, book: Book, closed: date, following: date) -> OrderIntent:
     """Return the exit of a position by a rule that held at this close, for the following session."""
     holding = book.holdings[symbol]
-    return Wish(
+    return OrderIntent(
         order_id=order_id_of(reason, f"{symbol}\n{closed}"),
         reason=reason,
         symbol=symbol,
@@ -258,25 +260,25 @@ def _origin_of(order: OrderQueued | None) -> Origin:
     return from_fields(Origin, order, valid_until=None, model_expires_on=None)
 
 
-def _quantity(wish: Wish, book: Book, rules: Rules) -> Decimal:
-    if wish.quantity is not None:
-        return wish.quantity
-    if wish.side == "SELL":
-        return book.held(wish.symbol)
-    return whole_shares(rules, book.equity, wish.price)
+def _quantity(intent: OrderIntent, book: Book, rules: Rules) -> Decimal:
+    if intent.quantity is not None:
+        return intent.quantity
+    if intent.side == "SELL":
+        return book.held(intent.symbol)
+    return whole_shares(rules, book.equity, intent.price)
 
 
-def _refused(wish: Wish, now: datetime, stage: Stage, verdict: Verdict) -> Placement:
-    if verdict.code in NOTHING_TO_DO and wish.reason in ("signal", "sell_signal"):
+def _refused(intent: OrderIntent, now: datetime, stage: Stage, verdict: Verdict) -> Placement:
+    if verdict.code in NOTHING_TO_DO and intent.reason in ("signal", "sell_signal"):
         return Placement("refused", (), verdict.passed, None, verdict)
     events: list[LedgerEvent] = []
     order_id = None
     if stage == "manual":
         # Whoever asked by hand gets an order to look up; its id makes a retry meet the same answer.
-        order_id = wish.order_id
-        events.append(order_of(wish, ZERO if wish.quantity is None else wish.quantity, now))
+        order_id = intent.order_id
+        events.append(order_of(intent, ZERO if intent.quantity is None else intent.quantity, now))
     code, value, limit = verdict.refusal
     refused = from_fields(
-        Refused, wish, wish.origin, at=now, order_id=order_id, code=code, value=value, limit=limit, stage=stage
+        Refused, intent, intent.origin, at=now, order_id=order_id, code=code, value=value, limit=limit, stage=stage
     )
     return Placement("refused", (*events, refused), verdict.passed, order_id, verdict)

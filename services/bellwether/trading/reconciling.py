@@ -24,7 +24,7 @@ from bellwether.trading.desk import Desk
 from bellwether.trading.events import BrokerStated
 from bellwether.trading.executions import Execution
 from bellwether.trading.executor import Executor, Turn
-from bellwether.trading.placing import exit_wish, order_id_of, order_of
+from bellwether.trading.placing import exit_intent, order_id_of, order_of
 from bellwether.trading.pricing import ZERO, text
 from bellwether.trading.recording import adjusted, blocked_by, cash_words, filled, proof, stated, unexplained
 
@@ -139,8 +139,8 @@ class Reconciling:
                 order_id = order_id_of("stop", one.stop_id)
                 if one.quantity > book.held(one.symbol) or ledger.event(tx, turn.run, f"queued:{order_id}") is not None:
                     continue
-                wish = exit_wish("stop_loss", one.symbol, book, day, day)
-                queued = order_of(replace(wish, order_id=order_id, price=one.price), one.quantity, turn.now)
+                intent = exit_intent("stop_loss", one.symbol, book, day, day)
+                queued = order_of(replace(intent, order_id=order_id, price=one.price), one.quantity, turn.now)
                 book = self._desk.record(tx, turn.run, [queued], turn.call)
                 fill = Fill(order_id, turn.now, fill_id(order_id), one.quantity, one.price)
                 sold = filled(book, queued, fill, turn.now)

@@ -14,7 +14,7 @@ from bellwether.messages.trading import Safety, SafetyRefusal
 from bellwether.trading.book import Book
 from bellwether.trading.codes import Code
 from bellwether.trading.guards import Objection, objections
-from bellwether.trading.placing import Origin, Wish, situation_of
+from bellwether.trading.placing import OrderIntent, Origin, situation_of
 from bellwether.trading.pricing import ZERO
 from bellwether.trading.situation import Conditions, Quality, Situation
 
@@ -57,7 +57,7 @@ def safety_of(book: Book, conditions: Conditions, newest: Mapping[str, Newest] |
 
 def _opening(symbol: str, newest: Newest, book: Book, conditions: Conditions) -> Situation:
     """Return the situation of somebody who would open a position in a symbol."""
-    wish = Wish(
+    intent = OrderIntent(
         order_id="",
         reason="signal",
         symbol=symbol,
@@ -70,7 +70,7 @@ def _opening(symbol: str, newest: Newest, book: Book, conditions: Conditions) ->
         bar_session=newest.session,
         quality=newest.quality,
     )
-    return situation_of(wish, book, conditions)
+    return situation_of(intent, book, conditions)
 
 
 def _refusal(code: Code, objection: Objection, symbol: str = "") -> SafetyRefusal:

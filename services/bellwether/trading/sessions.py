@@ -25,7 +25,7 @@ from bellwether.trading.events import (
     SessionMarked,
     SessionOpenDone,
 )
-from bellwether.trading.placing import exit_reason, exit_wish, queue
+from bellwether.trading.placing import exit_intent, exit_reason, queue
 from bellwether.trading.pricing import CENT, PRICE_STEP, ZERO
 from bellwether.trading.release import Opening, by_turn, cancelled
 from bellwether.trading.situation import Conditions
@@ -243,8 +243,8 @@ def close_session(
         reason = exit_reason(state.holdings[symbol], prices.get(symbol, ZERO), conditions.rules)
         if reason is None:
             continue
-        wish = exit_wish(reason, symbol, state, closing.session, closing.following)
-        for event in queue(wish, state, conditions, "signal").events:
+        intent = exit_intent(reason, symbol, state, closing.session, closing.following)
+        for event in queue(intent, state, conditions, "signal").events:
             apply(state, event)
             events.append(event)
     return events

@@ -18,20 +18,20 @@ from bellwether.trading.rules import Rules
 
 
 class Quality(NamedTuple):
-    """How good the data is that a wish comes from: the score (None: unknown) and the rules that are broken."""
+    """How good the data is that an intent comes from: the score (None: unknown) and the rules that are broken."""
 
     score: Decimal | None = None
     rules: tuple[str, ...] = ()
 
 
 class Novelty(NamedTuple):
-    """How unlike the model's training rows the inputs of a wish are; None: unknown."""
+    """How unlike the model's training rows the inputs of an intent are; None: unknown."""
 
     value: float | None = None
 
 
 class News(NamedTuple):
-    """What the news says that a wish was made with: score and confidence, and the negative headlines."""
+    """What the news says that an intent was made with: score and confidence, and the negative headlines."""
 
     score: Decimal
     confidence: Decimal

@@ -10,12 +10,12 @@ import pytest
 from bellwether.spec.models import TradingSystemSpec
 from bellwether_operator.backups.plan import (
     Known,
-    Row,
+    ScheduleRow,
     full_or_incremental,
     made,
     planned,
-    row_of,
-    row_status,
+    schedule_row_of,
+    schedule_row_status,
     to_remove,
 )
 from bellwether_operator.backups.steps import State
@@ -27,7 +27,7 @@ CLOSE = datetime(2026, 11, 27, 18, tzinfo=UTC)
 """New York closes at one o'clock on the day after Thanksgiving."""
 DUE = CLOSE + timedelta(minutes=30)
 MONDAY = datetime(2026, 11, 30, 21, 30, tzinfo=UTC)
-SINCE = Row(datetime(2026, 11, 20, tzinfo=UTC))
+SINCE = ScheduleRow(datetime(2026, 11, 20, tzinfo=UTC))
 AFTER_FRIDAY = SINCE._replace(made=date(2026, 11, 27))
 
 
@@ -58,13 +58,13 @@ def test_it_is_due_half_an_hour_after_an_early_close_and_on_no_holiday() -> None
     ("row", "there", "now"),
     [
         (AFTER_FRIDAY, [], DUE),  # it was made, and somebody deleted it
-        (Row(DUE + timedelta(seconds=1)), [], DUE + timedelta(minutes=1)),  # declared only later
+        (ScheduleRow(DUE + timedelta(seconds=1)), [], DUE + timedelta(minutes=1)),  # declared only later
         (SINCE, [], DUE + timedelta(hours=12, seconds=1)),  # useful no more
         (SINCE, [known("earlier", DUE, "running", cut=False)], DUE),  # one still waits for its turn
     ],
 )
 def test_it_is_not_made_twice_nor_too_late_nor_beside_one_that_waits(
-    row: Row, there: list[Known], now: datetime
+    row: ScheduleRow, there: list[Known], now: datetime
 ) -> None:
     assert planned(spec(), row, there, now).make is None
 
@@ -149,5 +149,5 @@ def test_what_a_repository_holds_is_removed_by_its_own_retention_and_failures_by
 
 def test_the_row_is_read_back_from_the_status_as_it_was_written() -> None:
     row = AFTER_FRIDAY._replace(next=MONDAY)
-    assert row_of({"backups": row_status(row)}) == row
-    assert row_of({}) is None
+    assert schedule_row_of({"backups": schedule_row_status(row)}) == row
+    assert schedule_row_of({}) is None

@@ -10,11 +10,19 @@ from msgspec.structs import replace
 
 from bellwether.spec.models import TradingSystem
 from bellwether_operator.backups.steps import Progress
-from bellwether_operator.backups.upgrades import Gate, Row, backup_name, gate, location_before, row_of, row_status
+from bellwether_operator.backups.upgrades import (
+    Gate,
+    UpgradeRow,
+    backup_name,
+    gate,
+    location_before,
+    upgrade_row_of,
+    upgrade_row_status,
+)
 from harness.statuses import declared
 
 NOW = datetime(2026, 11, 30, 9, 15, 0, 250_000, tzinfo=UTC)
-ROW = Row("2", NOW.replace(microsecond=0))
+ROW = UpgradeRow("2", NOW.replace(microsecond=0))
 NAME = "demo-20261130091500"
 RUNNING = Progress(state="running", message="not cut yet: data-demo-0")
 
@@ -32,7 +40,7 @@ def test_at_first_only_the_status_says_so_and_then_the_backup_is_made_once() -> 
         first.waits
         == f"release 2 waits for backup {NAME}, until 2026-11-30 09:30:00 UTC at the latest: it is not made yet"
     )
-    assert row_of({"upgrade": row_status(ROW)}) == ROW
+    assert upgrade_row_of({"upgrade": upgrade_row_status(ROW)}) == ROW
     assert gate(system(), ROW, "2", None, NOW).make == NAME == backup_name("demo", ROW)
     waiting = gate(system(), ROW, "2", RUNNING, NOW)
     assert waiting.make is None
@@ -56,7 +64,7 @@ def test_when_its_time_is_over_it_goes_on_without_and_says_so(progress: Progress
 def test_yet_another_release_waits_again_for_a_backup_of_its_own() -> None:
     later = NOW + timedelta(minutes=5)
     found = gate(system(), ROW, "3", replace(RUNNING, state="failed"), later)
-    assert found.row == Row("3", later.replace(microsecond=0))
+    assert found.row == UpgradeRow("3", later.replace(microsecond=0))
 
 
 @pytest.mark.parametrize(

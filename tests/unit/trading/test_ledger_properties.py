@@ -15,7 +15,7 @@ from bellwether.messages.prediction import Action
 from bellwether.trading.book import Book, fold
 from bellwether.trading.check import cash_from, check_ledger, statuses_from
 from bellwether.trading.events import AccountOpened, LedgerEvent, decode, encode
-from bellwether.trading.placing import Origin, Wish, order_id_of, place, queue
+from bellwether.trading.placing import OrderIntent, Origin, order_id_of, place, queue
 from bellwether.trading.release import Opening
 from bellwether.trading.rules import Rules
 from bellwether.trading.sessions import Closing, close_session
@@ -94,7 +94,7 @@ def lived(rules: Rules, history: list[Day]) -> tuple[Book, list[LedgerEvent]]:
             symbol, buy, quantity = day.manual
             order_id = order_id_of("manual", f"{session}")
             side = "BUY" if buy else "SELL"
-            wish = Wish(
+            intent = OrderIntent(
                 order_id,
                 "manual",
                 symbol,
@@ -105,7 +105,7 @@ def lived(rules: Rules, history: list[Day]) -> tuple[Book, list[LedgerEvent]]:
                 True,
                 Origin(),
             )
-            happened(queue(wish, book, at, "manual").events)
+            happened(queue(intent, book, at, "manual").events)
         actions = [CorporateAction(symbol, session, "split", ratio=ratio) for symbol, ratio in day.ratios.items()]
         actions += [CorporateAction(one, session, "dividend", amount=paid) for one, paid in day.dividends.items()]
         known = {symbol: price for symbol, price in day.opens.items() if price is not None}
