@@ -160,12 +160,20 @@ def test_a_backtest_goes_with_all_that_was_made_for_it(lab: Lab, compact: System
     eventually("nothing is left of the backtest", waits.ALL_GONE, gone)
 
 
-def test_a_killed_pod_of_the_compact_system_goes_on_where_it_was(compact: System) -> None:
+def test_a_killed_pod_of_the_compact_system_goes_on_where_it_was(lab: Lab, compact: System) -> None:
     (pod,) = compact.pods()
     before = compact.pods()
     orders = {order["order_id"] for order in filled_orders(compact)}
     compact.kill(pod)
-    eventually("the pod is a new one", waits.POD_BACK, lambda: compact.pods() != before and bool(compact.pods()))
+
+    def replaced() -> bool:
+        conditions = pod_of(lab, compact)["status"].get("conditions", ())
+        return compact.pods() != before and any(
+            each["type"] == "Ready" and each["status"] == "True" for each in conditions
+        )
+
+    # Ready, since the killed one still answers for up to two seconds.
+    eventually("the pod is a new one", waits.POD_BACK, replaced)
     eventually("more orders are filled", waits.POD_BACK, lambda: len(filled_orders(compact)) > len(orders))
     after = [order["order_id"] for order in filled_orders(compact)]
     assert len(after) == len(set(after))

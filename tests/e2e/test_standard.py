@@ -108,7 +108,7 @@ def test_a_person_sees_the_system_in_a_terminal(standard: System, terminal: Term
     assert len(seen.lines) == 1, seen.text
     seen = terminal.run("logs", *of(standard), "-s", "prediction", "-n", "1", "-f", keys=CTRL_C, when="prediction")
     assert seen.code in (0, 130), seen.text
-    terminal.run("dashboard", *of(standard), keys="q", when="paper-trading").ended(0)
+    terminal.run("dashboard", *of(standard), keys="q", when="market-data").ended(0)
 
 
 @pytest.mark.parametrize(
