@@ -166,14 +166,13 @@ def test_a_killed_pod_of_the_compact_system_goes_on_where_it_was(lab: Lab, compa
     orders = {order["order_id"] for order in filled_orders(compact)}
     compact.kill(pod)
 
-    def replaced() -> bool:
-        conditions = pod_of(lab, compact)["status"].get("conditions", ())
-        return compact.pods() != before and any(
-            each["type"] == "Ready" and each["status"] == "True" for each in conditions
-        )
+    def ready_again() -> bool:
+        found = lab.items(compact.namespace, "pods", f"app.kubernetes.io/instance={compact.name}")
+        states = [each for one in found for each in one["status"].get("conditions", ()) if each["type"] == "Ready"]
+        return compact.pods() != before and [each["status"] for each in states] == ["True"]
 
-    # Ready, since the killed one still answers for up to two seconds.
-    eventually("the pod is a new one", waits.POD_BACK, replaced)
+    # The killed one still answers for up to two seconds, when another is there already.
+    eventually("a new pod is ready", waits.POD_BACK, ready_again)
     eventually("more orders are filled", waits.POD_BACK, lambda: len(filled_orders(compact)) > len(orders))
     after = [order["order_id"] for order in filled_orders(compact)]
     assert len(after) == len(set(after))
