@@ -294,10 +294,7 @@ class Store:
             await self.transact(lambda tx: tx.driver.executemany(_OUTBOX_MARK, marks))
 
     async def prune(self, *, outbox_before: float, inbox_before: float) -> tuple[int, int]:
-        """Delete published outbox rows and inbox rows older than these instants (wall time in seconds), in batches.
-
-        Returns: how many rows of each went.
-        """
+        """Delete published outbox rows and inbox rows older than these (wall time in seconds); return how many went."""
         return await self._prune(_OUTBOX_PRUNE, outbox_before), await self._prune(_INBOX_PRUNE, inbox_before)
 
     async def _prune(self, statement: str, before: float) -> int:
