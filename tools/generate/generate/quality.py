@@ -71,7 +71,7 @@ def page() -> str:
     clean = [assess(evidence(bars), LEAST) for bars in windows]
     alarms = [one for one in clean if not one.valid]
     named = Counter(finding.rule for one in clean for finding in one.findings)
-    reported = ", ".join(f"`{rule}` {count} times" for rule, count in sorted(named.items())) or "none"
+    counts = ", ".join(f"`{rule}` {count} times" for rule, count in sorted(named.items())) or "none"
     parts = [
         INTRODUCTION.format(window=WINDOW, least=LEAST),
         _rules_table(),
@@ -82,7 +82,7 @@ def page() -> str:
             alarms=len(alarms),
             share=100.0 * len(alarms) / len(clean),
             least=LEAST,
-            named=reported,
+            named=counts,
             trials=TRIALS,
         ),
         _damage_table(damaged(windows)),

@@ -51,9 +51,9 @@ class SystemdPlace:
     def look(self) -> tuple[list[Part], Part | None]:
         """Return every unit's process, and the first that systemd gave up on or started again and again."""
         parts, failed = [], None
-        for name, services, reported in self._shown():
-            parts.append(_part(name, services, reported))
-            given_up = reported.get("ActiveState") == "failed" or int(reported.get("NRestarts") or 0) >= _GIVEN_UP
+        for name, services, properties in self._shown():
+            parts.append(_part(name, services, properties))
+            given_up = properties.get("ActiveState") == "failed" or int(properties.get("NRestarts") or 0) >= _GIVEN_UP
             failed = failed or (parts[-1] if given_up else None)
         return parts, failed
 
@@ -64,8 +64,8 @@ class SystemdPlace:
         names = [units.unit_name(name) for name, _ in found]
         # Of several units systemctl shows one after the other, with an empty line between.
         blocks = run([*self._systemctl, "show", *names, f"--property={','.join(_SHOWN)}"]).strip().split("\n\n")
-        reported = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in blocks]
-        return [(*part, properties) for part, properties in zip(found, reported, strict=True)]
+        shown = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in blocks]
+        return [(*part, properties) for part, properties in zip(found, shown, strict=True)]
 
     def failure_of(self, part: Part) -> str:
         """Return in words that a unit does not come up, with what it said last."""
@@ -119,18 +119,18 @@ class SystemdPlace:
         return f"data is kept in {layout.data}, keys in {layout.keys}, the identity in {layout.rendered}"
 
 
-def _part(name: str, services: tuple[str, ...], reported: dict[str, str]) -> Part:
+def _part(name: str, services: tuple[str, ...], properties: dict[str, str]) -> Part:
     """Return a unit's process from the unit's properties."""
-    state = _STATES.get(reported.get("ActiveState", ""), reported.get("ActiveState", "unknown"))
-    pid, memory = int(reported.get("MainPID") or 0), reported.get("MemoryCurrent", "")
+    state = _STATES.get(properties.get("ActiveState", ""), properties.get("ActiveState", "unknown"))
+    pid, memory = int(properties.get("MainPID") or 0), properties.get("MemoryCurrent", "")
     mebibytes = int(memory) / 2**20 if memory.isdigit() and int(memory) != _NOT_SET else None
-    restarts = int(reported.get("NRestarts") or 0)
-    why = reported.get("Result", "")
+    restarts = int(properties.get("NRestarts") or 0)
+    why = properties.get("Result", "")
     detail = [] if why in ("", "success") else [why]
     if restarts:
         detail.append(f"restarted {restarts} times")
     return Part(
-        name, services, state, pid or None, mebibytes, reported.get("StateChangeTimestamp") or None, ", ".join(detail)
+        name, services, state, pid or None, mebibytes, properties.get("StateChangeTimestamp") or None, ", ".join(detail)
     )
 
 
@@ -202,9 +202,9 @@ def deploy(
     run([*systemctl, "reset-failed", *names])
     verb = "restart" if changed else "start"
     _bring_up(SystemdPlace(root, layout), [*systemctl, verb, units.TARGET], say)
-    reported = [f"{len(names)} units, {len(changed)} files changed"]
-    reported += [f"removed {one.name}" for one in gone]
-    return [*reported, f"{verb}ed {units.TARGET}: all units are ready"]
+    done = [f"{len(names)} units, {len(changed)} files changed"]
+    done += [f"removed {one.name}" for one in gone]
+    return [*done, f"{verb}ed {units.TARGET}: all units are ready"]
 
 
 def _make_folders(root: Path, layout: Layout, names: list[str]) -> None:
