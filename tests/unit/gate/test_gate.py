@@ -63,11 +63,12 @@ def test_steps_beside_each_other_say_whose_each_line_is_and_how_each_ended(capfd
         return [sys.executable, "-c", f"print({words!r}); raise SystemExit({code})"]
 
     one = Step("one", reporting("3 passed, 1 skipped in 2s", 0))
-    two = Step("two", reporting("1 failed, 2 passed in 2s", 1))
+    named = "FAILED tests/test_it.py::test_that - assert 1 == 2"
+    two = Step("two", reporting(f"{named}\n1 failed, 2 passed in 2s", 1))
     run_beside([[one], [two]], {})
     reported = capfd.readouterr().out
     assert "one          | 3 passed" in reported
-    assert "two          | 1 failed" in reported
+    assert f"two          | {named}" in reported
     lines = report([one, two], ["something: a reason"], 61.0)
     assert [line.split()[:2] for line in lines[:3]] == [["one", "ok"], ["two", "ended"], ["altogether", "61"]]
-    assert lines[3:] == ["left out: something: a reason", "failed: two", "5 passed, 1 failed, 1 skipped"]
+    assert lines[3:] == ["left out: something: a reason", "failed: two", named, "5 passed, 1 failed, 1 skipped"]

@@ -15,6 +15,8 @@ from environments.machine import ROOT
 from gate import background
 
 SUMMARY = re.compile(r"(\d+) (passed|failed|errors?|skipped|deselected)")
+NOT_PASSED = re.compile(r"(FAILED|ERROR) \S+::")
+"""A test that did not pass, as pytest names it after its run."""
 
 
 @dataclass
@@ -29,6 +31,8 @@ class Step:
     code: int = 0
     seconds: float = 0.0
     counts: dict[str, int] | None = None
+    not_passed: list[str] = field(default_factory=list)
+    """The tests that failed or could not be set up, each with its message."""
 
 
 def pytest(*arguments: str) -> list[str]:
@@ -52,6 +56,8 @@ def run(step: Step, environment: Mapping[str, str], prefix: str = "") -> None:
         for line in process.stdout:
             print(f"{prefix}{line}", end="", flush=True)
             last = line if SUMMARY.search(line) else last
+            if NOT_PASSED.match(line):
+                step.not_passed.append(line.strip())
         step.code, step.seconds = process.wait(), time.monotonic() - began
     step.counts = {word: int(number) for number, word in SUMMARY.findall(last)} if last else None
 
@@ -72,7 +78,7 @@ def run_beside(lanes: Sequence[Sequence[Step]], environment: Mapping[str, str]) 
 
 
 def report(steps: Sequence[Step], left_out: Sequence[str], seconds: float) -> list[str]:
-    """Return what is said at the end: each step with its time, what was left out and why, the totals."""
+    """Return what is said at the end: each step with its time, what was left out and why, what failed, the totals."""
     lines = []
     for step in steps:
         outcome = "ok" if step.code == 0 else f"ended with {step.code}"
@@ -87,4 +93,5 @@ def report(steps: Sequence[Step], left_out: Sequence[str], seconds: float) -> li
     failed = [step.name for step in steps if step.code != 0]
     if failed:
         lines.append("failed: " + ", ".join(failed))
+    lines += [words for step in steps for words in step.not_passed]
     return [*lines, f"{totals['passed']} passed, {totals['failed']} failed, {totals['skipped']} skipped"]
