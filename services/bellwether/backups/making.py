@@ -164,7 +164,8 @@ class Making:
         session = [] if manifest.session is None else [f"session={manifest.session}"]
         before = [] if self._order.before is None else [f"{BEFORE}={self._order.before}"]
         ordered = [] if self._order.ordered_by is None else [f"{FOR}={self._order.ordered_by}"]
-        tags = [OURS, f"id={manifest.id}", f"kind={manifest.kind}", f"manifest={written}", *session, *before, *ordered]
+        tags = [OURS, f"id={manifest.id}", f"kind={manifest.kind}", f"manifest={written}", f"size={manifest.size}"]
+        tags += [*session, *before, *ordered]
         summary = repository.save(
             self._staging, host=manifest.system, tags=tags, everything=full, report=_progress(self._say, name)
         )

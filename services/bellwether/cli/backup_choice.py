@@ -89,12 +89,26 @@ def chosen_system(
     return place, place.system()
 
 
-def opened_repositories(place: Place, system: TradingSystem, only: str | None) -> list[tuple[Repository, str]]:
-    """Return the repositories of a system's locations, with the locations' names; `only`: this one's alone."""
+def opened_repositories(
+    place: Place, system: TradingSystem, only: str | None, lost: list[str] | None = None
+) -> list[tuple[Repository, str]]:
+    """Return the repositories of a system's locations, with the locations' names; `only`: this one's alone.
+
+    `lost` gets why one cannot be used; without it, that ends the command.
+    """
+    from bellwether.backups.errors import BackupError
     from bellwether.backups.locations import opened, repositories
 
     machine = place.machine()
-    return [(opened(one, machine, make=False), one.name) for one in repositories(system.spec.backup, only)]
+    found = []
+    for one in repositories(system.spec.backup, only):
+        try:
+            found.append((opened(one, machine, make=False), one.name))
+        except BackupError as error:
+            if lost is None:
+                raise
+            lost.append(str(error))
+    return found
 
 
 def found_backup(

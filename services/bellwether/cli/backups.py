@@ -23,6 +23,7 @@ from bellwether.cli.backup_choice import (
     say,
     words,
 )
+from bellwether.cli.client import CommandError
 from bellwether.cli.options import Format, Output, write_answer, write_json
 
 app = typer.Typer(
@@ -103,12 +104,16 @@ def list_(
     file: File = None,
     output: Format = Output.text,
 ) -> None:
-    """List backups, newest first: those in the locations, and those that failed."""
+    """List backups, newest first: those in the locations, and those that failed.
+
+    A location that cannot be asked is named; it ends with 1 then.
+    """
     with words():
         from bellwether.backups.making import BEFORE, VERIFIED, ours
 
         place, system = chosen_system(data, systemd, file, from_services=from_services)
         rows: dict[str, dict[str, Any]] = {}
+        lost: list[str] = []
         for record in place.records.all("backup"):
             rows[record.id] = {
                 "id": record.id,
@@ -119,23 +124,30 @@ def list_(
                 "locations": [],
                 "reason": record.reason,
             }
-        for repository, name in opened_repositories(place, system, location):
+        for repository, name in opened_repositories(place, system, location, lost):
             for key, snapshot in ours(repository, system.metadata.name).items():
                 row = rows.setdefault(key, {"id": key, "state": "complete", "size": 0, "reason": "", "locations": []})
                 row["kind"], row["session"] = snapshot.tag("kind") or "", snapshot.tag("session") or ""
+                row["size"] = row["size"] or int(snapshot.tag("size") or 0)
                 row["locations"].append(name if VERIFIED in snapshot.tags else f"{name} (not verified)")
                 row["before"] = snapshot.tag(BEFORE) or ""
         for row in rows.values():
-            if row["state"] == "complete" and not row["locations"]:
+            if row["state"] == "complete" and not row["locations"] and not lost:
                 row["state"] = "pruned"
         found = sorted(rows.values(), key=lambda row: row["id"], reverse=True)
         lines = [
-            f"{row['id']}  {row['state']:9} {row['kind']:12} {row['session'] or '-':11}"
-            f"{row['size'] / 1e6:8.1f} MB  {', '.join(row['locations']) or row['reason']}"
-            f"{'  before the restore of ' + row['before'] if row.get('before') else ''}"
+            f"{row['id']}  {row['state']:9} {row['kind']:12} {row['session'] or '-':11}{_megabytes(row['size']):>11}  "
+            + "; ".join([*filter(None, [", ".join(row["locations"]), row["reason"]])] or ["-"])
+            + (f"  before the restore of {row['before']}" if row.get("before") else "")
             for row in found
         ]
         write_answer(output, found, lines or ["no backup of this system has been made yet"])
+        if lost:
+            raise CommandError("; ".join(lost))
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB" if size else "-"
 
 
 @app.command()

@@ -246,6 +246,31 @@ async def test_a_wrong_key_a_missing_one_and_a_vanished_repository_are_reported(
     assert counts(lab.place.root / "data") == before
 
 
+async def test_a_location_that_is_gone_is_named_beside_the_list_of_what_there_is(
+    lab: Lab, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = ("disk", tmp_path / "repo"), ("usb", tmp_path / "usb")
+    of = [{"name": name, "kind": "folder", "path": str(path), "secretRef": {"name": "repo"}} for name, path in places]
+    lab = lab.declare(locations=of)
+    whole = await lab.make()
+    places[1][1].rename(tmp_path / "elsewhere")
+    with pytest.raises(BackupFailed, match="location usb: there is no repository"):
+        await lab.make()
+    assert main(["backup", "list"]) == 1
+    listed = capsys.readouterr()
+    newest, oldest = listed.out.splitlines()
+    assert " failed " in newest
+    assert " disk; location usb: there is no repository" in newest
+    assert f"{whole.size / 1e6:.1f} MB  disk" in oldest
+    assert listed.err.startswith("error: location usb: there is no repository")
+    (tmp_path / "elsewhere").rename(places[1][1])
+    shutil.rmtree(lab.place.records.root)
+    assert main(["backup", "list", "-o", "json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["locations"] for row in rows] == [["disk"], ["disk", "usb"]]
+    assert [row["size"] for row in rows] == [whole.size] * 2, "the repository itself knows how large a backup is"
+
+
 async def test_a_full_disk_is_reported_and_the_next_backup_is_whole(
     lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
