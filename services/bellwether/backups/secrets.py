@@ -36,8 +36,8 @@ def read_secret(path: Path, kind: str) -> dict[str, str]:
     """
     if not path.exists():
         raise SecretError(
-            f"there is no secret {path}: write it with {_lines(kind)} (mode 0600), and keep a copy of it elsewhere: "
-            "without the password no backup can be read"
+            f"there is no secret {path.name}: on a machine write {path} with {_lines(kind)} (mode 0600), in a cluster "
+            "make a Secret with these entries; keep a copy of it elsewhere: without the password no backup can be read"
         )
     entries = _of_folder(path) if path.is_dir() else _of_file(path)
     for entry in SECRET_ENTRIES[kind]:

@@ -133,7 +133,9 @@ def chosen(data: Path | None, *, systemd: bool, environ: Mapping[str, str] = os.
     if systemd:
         return of_units()
     root = data or Path(environ.get("BELLWETHER_STATE", ".bellwether"))
-    found = [path for path in (root, *root.glob("*")) if (path / "system.json").exists()]
+    # What `render compose` wrote has a system.json too, and below `data` a folder for each container.
+    folders = (path for path in (root, *root.glob("*")) if not (path / "data" / NATS).exists())
+    found = [path for path in folders if (path / "system.json").exists()]
     if not found:
         raise RunError(f"{root} holds no system's state: start one with `bellwether run FILE`, or name it with --data")
     return of_run(max(found, key=lambda path: (path == root, (path / "system.json").stat().st_mtime)))

@@ -42,7 +42,8 @@ def test_what_cannot_be_used_is_reported(tmp_path: Path, text: str, mode: int, r
 
 
 def test_a_missing_secret_is_reported_with_what_to_write(tmp_path: Path) -> None:
-    with pytest.raises(SecretError, match=r"write it with a line password=… \(mode 0600\), and keep a copy"):
+    words = r"there is no secret none: on a machine write \S+/none with a line password=… \(mode 0600\), in a cluster"
+    with pytest.raises(SecretError, match=words):
         read_secret(tmp_path / "none", "folder")
 
 

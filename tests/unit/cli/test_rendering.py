@@ -104,6 +104,28 @@ def test_a_compose_file_is_written_where_it_is_asked_for(typed: Typed) -> None:
     assert document["secrets"]["gateway.nk"]["file"] == str(typed.folder / "state/keys/gateway.nk")
 
 
+def test_an_edit_changes_each_container_so_that_compose_starts_it_again(typed: Typed) -> None:
+    def services() -> dict[str, object]:
+        found: dict[str, object] = yaml.safe_load(typed("compose", "system.yaml")[1])["services"]
+        return found
+
+    typed.write(FILE)
+    first = services()
+    assert services() == first
+    typed.write(FILE + "  trading: {risk: {maxOrdersPerSession: 3}}\n")
+    second = services()
+    assert not [name for name, one in second.items() if one == first[name]]
+
+
+@pytest.mark.parametrize("words", [("backup", "create"), ("restore", "--yes", "--data", ".bellwether/demo-compose")])
+def test_what_compose_keeps_is_taken_for_no_state_of_a_run(
+    typed: Typed, words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    typed("compose", typed.write(FILE))
+    assert main(words) == 1
+    assert "holds no system's state" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "reported"),
     [

@@ -33,6 +33,7 @@ DATA = "/data"
 CONFIGURATION = "/etc/bellwether"
 SECRETS = "/run/secrets"
 NATS_URL = f"nats://{NATS}:{NATS_PORT}"
+LABEL_GENERATION = "bellwether.dev/generation"
 DECLARATION_FILE = "system.json"
 NATS_FILE = "nats.conf"
 TASKS = 50
@@ -60,9 +61,11 @@ def compose(system: TradingSystem, on: Installation) -> dict[str, Any]:
     for part in parts(system):
         services[part.name] = _service(system, part, on)
         seeds += secret_files(system, part)
+    # A compose program starts no container again because the content of a file has changed.
+    labels = {LABEL_GENERATION: str(system.metadata.generation)}
     found = {
         "name": system.metadata.name,
-        "services": services,
+        "services": {name: {**one, "labels": labels} for name, one in services.items()},
         "configs": {
             "declaration": {"file": f"{on.directory}/{DECLARATION_FILE}"},
             "nats": {"file": f"{on.directory}/{NATS_FILE}"},
