@@ -14,7 +14,8 @@ import pytest
 from harness.nats import free_port
 
 PROGRAM = Path(sysconfig.get_path("scripts")) / "weed"
-UP_SECONDS = 60.0
+PARTS = ("master", "volume", "filer", "s3")
+UP_SECONDS = 240.0
 
 
 def allowed(key: str, secret: str) -> str:
@@ -32,14 +33,16 @@ class Server:
         self.port = free_port()
         self.url = f"http://{address}:{self.port}"
         self.config = folder / "s3.json"
+        self._ports: list[int] = []
         self.process: subprocess.Popen[bytes] | None = None
         (folder / "store").mkdir(parents=True)
 
     def start(self, key: str = "key", secret: str = "secret") -> None:  # noqa: S107
         self.config.write_text(allowed(key, secret))
-        ports = [free_port() for _ in range(3)]
+        master, volume, filer, *grpc = self._ports = [free_port() for _ in range(7)]
         command = [
             str(PROGRAM),
+            f"-logdir={self.folder}",
             "server",
             f"-dir={self.folder / 'store'}",
             f"-ip={self.address}",
@@ -47,14 +50,11 @@ class Server:
             "-s3",
             f"-s3.port={self.port}",
             f"-s3.config={self.config}",
-            f"-master.port={ports[0]}",
-            f"-volume.port={ports[1]}",
-            f"-filer.port={ports[2]}",
+            f"-master.port={master}",
+            f"-volume.port={volume}",
+            f"-filer.port={filer}",
             "-volume.max=4",
-            f"-master.port.grpc={free_port()}",
-            f"-volume.port.grpc={free_port()}",
-            f"-filer.port.grpc={free_port()}",
-            f"-s3.port.grpc={free_port()}",
+            *(f"-{part}.port.grpc={port}" for part, port in zip(PARTS, grpc, strict=True)),
             # Off: their ports are fixed, and two servers on one machine would take them from each other.
             "-s3.port.iceberg=0",
             "-s3.port.lance=0",
@@ -75,5 +75,9 @@ class Server:
         if self.process is not None:
             # Asked to end, it waits 15 s for its own parts.
             self.process.kill()
-            self.process.wait(5)
+            self.process.wait()
             self.process = None
+            # Killed, it leaves them; where they are cannot be said to it.
+            for port in (self.port, *self._ports):
+                for socket in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
+                    socket.unlink()

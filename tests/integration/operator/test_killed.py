@@ -52,6 +52,7 @@ async def operator_process(kube: Kube, settings: Settings, folder: Path) -> Asyn
         "SERVICES_IMAGE": IMAGE,
         "WATCH_NAMESPACES": kube.namespace,
         "HTTP_PORT": "0",
+        "TMPDIR": str(folder),
         "PYTHONPATH": f"{ROOT / 'services'}:{ROOT / 'operator'}",
     }
     with (folder / "operator.log").open("ab") as log:
