@@ -29,6 +29,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 DAYS = ("2009-01-02", "2009-01-23")
 DEADLINE = 150.0
+PACE = "500ms"
 WHOSE = Adoption(UID, "replay", "backup friday")
 RESUME = "INSERT INTO halts (kind, source, reason, at) VALUES ('resume', 'test', 'compared', ?)"
 
@@ -45,14 +46,16 @@ class Trader:
             for component in replays.SERVED:
                 self.volume(profile, component).mkdir(parents=True, exist_ok=True)
         shutil.copytree(trained, self.volume("compact", "ml-model") / "ml-model")
-        (folder / "system.json").write_bytes(encode_declaration(system))
 
     def volume(self, profile: Profile, component: str) -> Path:
         return self._volumes / profile / ("system" if profile == "compact" else component)
 
     @contextlib.asynccontextmanager
     async def running(self, profile: Profile) -> AsyncIterator[None]:
-        """Run everything, and kill it at the end."""
+        """Run everything, and kill it at the end: compact in the middle of the days, which are slow there for that."""
+        clock = self._system.spec.clock.model_copy(update={"pace": PACE if profile == "compact" else "0s"})
+        system = self._system.model_copy(update={"spec": self._system.spec.model_copy(update={"clock": clock})})
+        (self._folder / "system.json").write_bytes(encode_declaration(system))
         kept = self.volume(profile, "nats") / "nats"
         server = NatsServer(kept, SERVICES, always_sync=False, ack_wait=replays.ACK_WAIT)
         server.write_keys(self._folder / "keys")

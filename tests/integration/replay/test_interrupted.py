@@ -19,9 +19,9 @@ from harness.replayed import until
 pytestmark = pytest.mark.integration
 
 SAMPLE = Path(__file__).parents[3] / "manifests" / "samples" / "replay.yaml"
-COMMAND = [sys.executable, "-m", "bellwether", "replay", str(SAMPLE), "--to", "2009-03-31", "-o", "json"]
-SESSIONS = 61
-"""Of XNYS from 2009-01-02 to 2009-03-31."""
+COMMAND = [sys.executable, "-m", "bellwether", "replay", str(SAMPLE), "--to", "2010-12-31", "-o", "json"]
+SESSIONS = 504
+"""Of XNYS from 2009-01-02 to 2010-12-31: so many that a test which waits for a processor still finds it at work."""
 
 
 def closed(data: Path) -> int:
