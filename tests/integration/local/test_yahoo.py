@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -15,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
+import httpx
 import pytest
 import yaml
 
@@ -37,8 +39,9 @@ spec:
   data: {provider: yahoo, yahoo: {historyYears: 4}}
 """
 SAMPLE = Path(__file__).parents[3] / "manifests" / "samples" / "asx-banks.yaml"
-PREPARE = timedelta(seconds=45)
-"""So long before the minute of its open the session is declared, so that the services run by then."""
+PREPARE = timedelta(seconds=30)
+"""So long before the minute of its open the session is declared: an edit of a system that runs, which is in force at
+once, so that no start has to be done by then."""
 DEADLINE = 240.0
 T = TypeVar("T")
 REACHED = re.compile(r"export (BELLWETHER_PROXY)=(\S+) (BELLWETHER_CA_BUNDLE)=(\S+)")
@@ -121,6 +124,15 @@ def run(folder: Path, document: dict[str, Any], reach: dict[str, str]) -> Iterat
         process.kill()
 
 
+def declare(state: Path, spec: dict[str, Any]) -> None:
+    """Edit the system that runs; return once it is in force."""
+    reported = json.loads((state / "run.json").read_text())
+    url, headers = f"{reported['url']}/v1/declaration?wait=30", {"Authorization": f"Bearer {reported['token']}"}
+    edited = httpx.put(url, json={"generation": 2, "spec": spec}, headers=headers, trust_env=False, timeout=DEADLINE)
+    assert edited.status_code == 200, edited.text
+    assert edited.json()["missing"] == []
+
+
 def filled_on(ledger: Path, day: Day) -> list[tuple[str]]:
     """Return the orders that were filled in a day's session."""
     with closing(sqlite3.connect(ledger)) as connection:
@@ -140,9 +152,9 @@ def test_the_sample_fills_orders_of_a_session_that_an_override_opens(tmp_path: P
         yahoo.shares = planted(document["spec"]["symbols"], calendar, datetime.now(UTC))
         with run(tmp_path, document, reach) as said:
             eventually(lambda: re.search(r"^  model       direction-lr", said.read_text(), re.MULTILINE), said)
-        opens = (datetime.now(UTC) + PREPARE).replace(second=0, microsecond=0) + timedelta(minutes=1)
-        document = the_sample(day, open=day.clock(opens), close=day.clock(opens + timedelta(minutes=1)))
-        on_calendar(yahoo, calendar_of(Market.model_validate(document["spec"]["market"])))
-        with run(tmp_path, document, reach) as said:
+            opens = (datetime.now(UTC) + PREPARE).replace(second=0, microsecond=0) + timedelta(minutes=1)
+            document = the_sample(day, open=day.clock(opens), close=day.clock(opens + timedelta(minutes=1)))
+            on_calendar(yahoo, calendar_of(Market.model_validate(document["spec"]["market"])))
+            declare(tmp_path / "state", document["spec"])
             (ledger,) = (tmp_path / "state").rglob("ledger.db")
             eventually(lambda: filled_on(ledger, day), said)
