@@ -33,7 +33,7 @@ _PROGRAMS = {
 _PYTHON = (3, 11)
 """Of that Debian: the packages of the virtual environment have to be for the same."""
 HOME = "/opt/bellwether"
-BOOT_SECONDS = 60.0
+BOOT_SECONDS = 300.0
 _BELLWETHER = ["env", f"PYTHONPATH={HOME}/services", f"{HOME}/venv/bin/python", "-m", "bellwether"]
 
 

@@ -19,6 +19,7 @@ from devcluster.slots import locked
 from devcluster.waiting import wait_for
 from environments.machine import CLUSTERS
 from harness.kube import Api
+from harness.until import DEADLINE
 
 DEFINITION = Path(__file__).resolve().parents[2] / "crds" / "tradingsystems.bellwether.dev.yaml"
 
@@ -73,7 +74,7 @@ def define(cluster: Cluster) -> None:
                 return None
             return True
 
-        wait_for("the definition to be established and its systems to be listed", served, 30)
+        wait_for("the definition to be established and its systems to be listed", served, DEADLINE)
 
 
 def take_away() -> None:

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-DEADLINE = 30.0
+DEADLINE = 120.0
+"""Seconds: far more than anything takes that is awaited here, also where many tests share few processors."""
 NOT_YET = (LookupError, StopIteration)
 """What a probe raises of an object, a field or an entry that is not there (yet). Loops that ask a probe again and again
 take it for "no", and name it when the time is over."""

@@ -15,6 +15,7 @@ from bellwether.broker.ig.credentials import read_credentials
 from bellwether.broker.ig.settings import Settings
 from harness.ig.markets import Market
 from harness.ig.standin import ACCOUNT, API_KEY, PASSWORD, USERNAME, StandIn, standing_in
+from harness.until import DEADLINE
 
 SYMBOLS = ("AAA.AX", "BBB.AX")
 PRICES = {"AAA.AX": Decimal("10.00"), "BBB.AX": Decimal("20.00")}
@@ -54,13 +55,13 @@ class IgLab:
 
 
 @asynccontextmanager
-async def ig_lab(folder: Path, *, window: timedelta = timedelta(seconds=20)) -> AsyncIterator[IgLab]:
+async def ig_lab(folder: Path) -> AsyncIterator[IgLab]:
     """Run a stand-in with two shares, and an adapter over it."""
     markets = [Market(EPICS[symbol], f"{symbol} Ltd", price=PRICES[symbol]) for symbol in SYMBOLS]
     async with standing_in(folder, markets) as ig:
         ig.account.commission_least = Decimal("5.00")
         lab = IgLab(ig, write_credentials(folder))
-        lab.settings = Settings("AUD", lab.settings.instruments, lookup_window=window)
+        lab.settings = Settings("AUD", lab.settings.instruments, lookup_window=timedelta(seconds=DEADLINE))
         try:
             yield lab
         finally:

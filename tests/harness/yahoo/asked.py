@@ -10,6 +10,7 @@ from unittest import mock
 from bellwether.market_data import service as market_data
 from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.service import Service
+from harness.until import DEADLINE
 from harness.yahoo.standin import StandIn
 
 
@@ -22,6 +23,9 @@ def market_data_of(
 
     def keep(context: ServiceContext, base: Path) -> market_data.MarketDataService:
         made.append(original(context, base))
+        door, reach = made[-1]._yahoo, made[-1]._yahoo._reach
+        # The child has to import yfinance first, which takes long where many tests share few processors.
+        door._reach = lambda: replace(reach(), answer_seconds=DEADLINE)  # type: ignore[method-assign]
         return made[-1]
 
     def build(context: ServiceContext) -> Service:

@@ -24,12 +24,12 @@ from harness.ig.account import Ticket
 from harness.ig.lab import EPICS, PRICES, SYMBOLS, IgLab, ig_lab, write_credentials
 from harness.ig.markets import Market
 from harness.ig.standin import API_KEY, OTHER_ACCOUNT, PASSWORD, USERNAME
+from harness.until import DEADLINE
 
 pytestmark = pytest.mark.integration
 
 SYMBOL = SYMBOLS[0]
 EPIC = EPICS[SYMBOL]
-DEADLINE = 20.0
 SINCE = datetime.now(UTC) - timedelta(hours=1)
 
 

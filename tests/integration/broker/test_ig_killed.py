@@ -17,13 +17,13 @@ from harness.ig.lab import write_credentials
 from harness.ig.markets import epic_of
 from harness.ig.standin import API_KEY, PASSWORD, USERNAME, StandIn, standing_in
 from harness.ig.trials import made_up_markets, trial, usd
+from harness.until import DEADLINE
 from harness.until import until as until_true
 
 pytestmark = pytest.mark.integration
 
 DAY = "2009-01-05"
 OPEN = datetime(2009, 1, 5, 14, 30, 5, tzinfo=UTC)
-DEADLINE = 60.0
 
 
 @pytest.fixture

@@ -36,6 +36,7 @@ from harness.nats import nats_server
 from harness.receivers import HttpReceiver
 from harness.statuses import NOW, seen
 from harness.system import System, running
+from harness.until import DEADLINE
 from integration.trading.peers import ROWS, Peers
 from integration.trading.trader import BEFORE, DAY, Trader, signal
 
@@ -50,7 +51,6 @@ ALL_ROWS = {
     "monitoring": SERVICES["monitoring"],
 }
 AFTER_OPEN = datetime(2009, 1, 5, 14, 30, 5, tzinfo=UTC)
-DEADLINE = 60.0
 
 
 @dataclass

@@ -25,7 +25,7 @@ from harness.clock import Present
 from harness.nats import nats_server
 from harness.replayed import until as answered
 from harness.system import System, running
-from harness.until import until
+from harness.until import DEADLINE, until
 from integration.trading.peers import ROWS, Peers, declaration
 from integration.trading.trader import BEFORE, DAY, OPEN, Trader, signal
 
@@ -129,7 +129,7 @@ async def test_a_halt_is_acknowledged_only_when_it_is_in_force_and_then_no_order
     await lab.signalled("AAA")
     assert [one.status for one in await lab.trader.orders()] == ["queued"]
     halting = asyncio.ensure_future(lab.declare(2, halted=True))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(DEADLINE):
         await lab.slow.began.wait()
     acks = lab.system.services["gateway"]
     await until(lambda: acks.context.declaration.generation == 2)
@@ -141,7 +141,7 @@ async def test_a_halt_is_acknowledged_only_when_it_is_in_force_and_then_no_order
     async def acknowledged() -> bool:
         return await lab.generation("market-data") == 2
 
-    await answered(acknowledged, 30.0)
+    await answered(acknowledged, DEADLINE)
     assert await lab.generation("paper-trading") < 2
     lab.slow.may_end.set()
     delivered = await halting

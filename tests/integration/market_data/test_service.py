@@ -36,6 +36,7 @@ from bellwether.runtime.memory_bus import MemoryBus
 from bellwether.spec.models import TradingSystem
 from harness.replayed import declared, until
 from harness.system import running
+from harness.until import DEADLINE
 
 pytestmark = pytest.mark.integration
 
@@ -109,7 +110,7 @@ async def test_a_symbol_added_to_the_declaration_is_served_without_a_restart(tmp
             health = await system.call("market-data", "health")
             return bool(health["generation"] == 2 and health["symbols"] == 2)
 
-        await until(acknowledged, 30.0)
+        await until(acknowledged, DEADLINE)
         found = await system.call("market-data", "get_market_data", GetMarketData("MSFT"), MarketData, as_of=AS_OF)
         assert found.technical.current_price == 20.33
 
@@ -206,14 +207,14 @@ async def test_a_live_system_tells_of_new_bars_by_itself(tmp_path: Path, monkeyp
         async def reported() -> bool:
             return bool(heard)
 
-        await until(reported, 30.0)
+        await until(reported, DEADLINE)
         assert heard[0]["data"]["session"] == session.isoformat()
         file.write_text(f"{old}{session},82,83,81,82.6,82.6,1000\n")
 
         async def corrected() -> bool:
             return len(heard) == 2
 
-        await until(corrected, 30.0)
+        await until(corrected, DEADLINE)
         assert heard[0]["id"] != heard[1]["id"]
 
 
@@ -241,7 +242,7 @@ async def test_a_late_bar_of_an_older_session_is_announced(tmp_path: Path, monke
         async def reported() -> bool:
             return days[-3].isoformat() in heard
 
-        await until(reported, 30.0)
+        await until(reported, DEADLINE)
     assert heard.count(days[-3].isoformat()) == 1
 
 

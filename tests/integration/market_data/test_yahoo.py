@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from bellwether.messages.market_data import Bars, CorporateActions, GetBars, GetCorporateActions
+from harness.until import DEADLINE
 from harness.yahoo import Share
 from integration.market_data.asx import CALENDAR, EVENING, FRIDAY, NEXT_EVENING, SHARE, SYMBOL, THURSDAY, Asx, asx
 
@@ -50,7 +51,7 @@ class Odd:
     switches: dict[str, Any]
     says: str
     most: int
-    seconds: float = 45.0
+    seconds: float = DEADLINE
 
 
 ODD = {
@@ -94,7 +95,7 @@ async def test_nothing_is_bought_on_an_odd_answer_and_all_is_well_after_it(frida
     assert one.yahoo.log == [], "it was asked again without a pause"
 
     one.yahoo.reset()
-    one.source.reach = replace(one.source.reach, answer_seconds=45.0)
+    one.source.reach = replace(one.source.reach, answer_seconds=DEADLINE)
     await one.at(NEXT_EVENING + LATER)
     seen = await one.freshness()
     assert (seen.fresh, seen.last_session, seen.problem) == (True, FRIDAY, "")

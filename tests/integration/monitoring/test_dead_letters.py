@@ -22,7 +22,7 @@ from bellwether.service_row import ServiceRow
 from bellwether.topology import SERVICES
 from harness.nats import nats_server
 from harness.system import running
-from harness.until import until
+from harness.until import DEADLINE, until
 from integration.trading.peers import declaration
 
 pytestmark = pytest.mark.integration
@@ -83,7 +83,7 @@ async def test_what_was_given_up_is_shown_published_again_and_dropped(tmp_path: 
         for symbol in ("AAA", "BBB"):
             call = system.services["market-data"].call()
             await call.publish_event("market_data_updated", Bars(symbol), event_id=f"bars-{symbol}")
-        async with asyncio.timeout(30.0):
+        async with asyncio.timeout(DEADLINE):
             # A letter sets no event here.
             while (await ask("list_dead_letters", DeadLetters)).total < 2:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)

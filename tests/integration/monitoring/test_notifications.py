@@ -37,7 +37,7 @@ from harness.nats import NatsServer, nats_server
 from harness.receivers import HttpReceiver, MailReceiver
 from harness.replayed import until as answered
 from harness.system import System, running
-from harness.until import until
+from harness.until import DEADLINE, until
 from integration.trading.peers import declaration
 from unit.reporting.rows import rows
 
@@ -113,7 +113,7 @@ class Stage:
             notices = msgspec.json.decode(found[0], type=AlertBook).notices
             return not any(one.status in OWED for notice in notices for one in notice.deliveries.values())
 
-        await answered(nothing_owed, 30.0)
+        await answered(nothing_owed, DEADLINE)
 
     def reported(self) -> list[tuple[str, str]]:
         """Return what the webhook got: type and state."""
@@ -191,7 +191,7 @@ async def test_both_come_after_the_receivers_were_unreachable_and_after_a_restar
     async with stage.system() as system:
 
         async def noted(enough: Callable[[Notifications], bool]) -> None:
-            async with asyncio.timeout(30.0):
+            async with asyncio.timeout(DEADLINE):
                 # What is owed sets no event.
                 while not enough(await system.call("monitoring", "list_notifications", None, Notifications)):  # noqa: ASYNC110
                     await asyncio.sleep(0.02)
@@ -246,14 +246,14 @@ async def test_both_come_at_once_when_the_receivers_take_a_message_after_ten_min
                 # Both, and the one that comes as the second is owed is not due: raised is first.
                 return (await attempts("volume_filling"))[:2] == [tries] * 2
 
-            await answered(tried, 30.0)
+            await answered(tried, DEADLINE)
             stage.alarms = []
             present.instant += timedelta(seconds=pause)
 
         async def is_over() -> bool:
             return len(await attempts("volume_filling")) == 4
 
-        await answered(is_over, 30.0)
+        await answered(is_over, DEADLINE)
         await stage.hook.start()
         await stage.mail.start()
         # The next try is due in minutes.

@@ -22,7 +22,7 @@ CLAIM = "data-demo-0"
 async def define(kube: Kube, text: str) -> None:
     name = yaml.safe_load(text)["metadata"]["name"]
     await kube("apply", "-f", "-", stdin=text)
-    await kube("wait", "--for=condition=Established", f"crd/{name}", "--timeout=30s")
+    await kube("wait", "--for=condition=Established", f"crd/{name}", "--timeout=120s")
 
     async def listed() -> bool:
         # The store of a kind that was just defined refuses reads while it is made.
@@ -157,7 +157,7 @@ async def kept(kube: Kube, name: str, claim: str) -> None:
     """Play kubelet, driver and what reads a backup until it is complete and nothing of that is left."""
     await ready(kube, name, claim)
     await play_look(kube, name)
-    await kube("wait", "--for=condition=Complete", f"tbackup/{name}", "--timeout=30s")
+    await kube("wait", "--for=condition=Complete", f"tbackup/{name}", "--timeout=120s")
     await until_cleared(kube, name, "verifyEndedAt")
 
 

@@ -64,7 +64,7 @@ async def test_services_that_hold_keep_their_pods(
         (name,) = await eventually("the snapshot", made)
         await cut(kube, name, ready=True)
         await play_look(kube, "nightly")
-        await kube("wait", "--for=condition=Complete", "tbackup/nightly", "--timeout=30s")
+        await kube("wait", "--for=condition=Complete", "tbackup/nightly", "--timeout=120s")
         status = (await one(kube, "tbackup", "nightly"))["status"]
         assert (status["heldMilliseconds"], status["secondsWithoutPods"], status["heldUntil"]) == (1250, 0, "")
         found = await kube.get("statefulset", "demo")
@@ -108,7 +108,7 @@ async def test_a_backup_quiesces_cuts_resumes_and_is_complete_also_over_a_restar
     # Nor does it end when the operator was down while a pod read what was cut.
     await play_look(kube, "nightly")
     async with running(settings):
-        await kube("wait", "--for=condition=Complete", "tbackup/nightly", "--timeout=30s")
+        await kube("wait", "--for=condition=Complete", "tbackup/nightly", "--timeout=120s")
         healthy = await kube.until_condition("demo", "BackupHealthy", "True", "BackupComplete")
         assert healthy["message"].startswith("nightly: all 1 volumes are kept")
         await until_cleared(kube, "nightly", "verifyEndedAt")
@@ -141,7 +141,7 @@ async def test_what_lacks_files_though_its_driver_calls_it_ready_fails_and_its_s
         assert scratch is not None
         assert scratch["spec"]["dataSource"]["name"] == f"torn-{CLAIM}"
         await play_look(kube, "torn", f"error: {CLAIM}/slots.db: missing", "Failed", "PodFailurePolicy")
-        await kube("wait", "--for=condition=Failed", "tbackup/torn", "--timeout=30s")
+        await kube("wait", "--for=condition=Failed", "tbackup/torn", "--timeout=120s")
         assert await reason(kube, "torn") == "NotWhole"
         unhealthy = await kube.until_condition("demo", "BackupHealthy", "False", "BackupFailed")
         assert f"{CLAIM}/slots.db: missing" in unhealthy["message"]
@@ -156,7 +156,7 @@ async def test_what_cannot_be_is_failed_with_its_reason(
     await define_snapshots(kube)
     async with running(settings):
         await make(kube, "lost")
-        await kube("wait", "--for=condition=Failed", "tbackup/lost", "--timeout=30s")
+        await kube("wait", "--for=condition=Failed", "tbackup/lost", "--timeout=120s")
         assert await reason(kube, "lost") == "SystemNotFound"
 
 
@@ -187,7 +187,7 @@ async def test_a_cluster_without_snapshots_is_reported_by_conditions_and_the_sys
         await eventually("the workload", lambda: kube.get("statefulset", "demo"))
         await kube.make_ready("demo")
         await make(kube, "nightly")
-        await kube("wait", "--for=condition=Failed", "tbackup/nightly", "--timeout=30s")
+        await kube("wait", "--for=condition=Failed", "tbackup/nightly", "--timeout=120s")
         assert await reason(kube, "nightly") == "SnapshotsUnavailable"
         unhealthy = await kube.until_condition("demo", "BackupHealthy", "False", "BackupFailed")
         assert "this cluster knows no VolumeSnapshots" in unhealthy["message"]
@@ -283,7 +283,7 @@ async def test_each_session_is_kept_in_a_bucket_too_over_a_restart_and_forgotten
     done = {"state": "complete", "cut": "2027-06-10T20:30:05+00:00", "size": 3 << 20, "added": 2 << 20}
     gateway.backup = {**done, "backup_id": "b1", "type": "full", "session": "2027-06-10", "kept": ["b1"]}
     async with running_by(settings, clock):
-        await kube("wait", "--for=condition=Complete", f"tbackup/{first}", "--timeout=30s")
+        await kube("wait", "--for=condition=Complete", f"tbackup/{first}", "--timeout=120s")
         assert {order["id"] for order in gateway.ordered} == {uid}
         found = (await one(kube, "tbackup", first))["status"]
         assert found["repository"]["id"] == "b1"
@@ -301,7 +301,7 @@ async def test_each_session_is_kept_in_a_bucket_too_over_a_restart_and_forgotten
             return not await one(kube, "tbackup", first)
 
         await eventually("what the bucket keeps no more to be gone", gone)
-        await kube("wait", "--for=condition=Complete", f"tbackup/{second}", "--timeout=30s")
+        await kube("wait", "--for=condition=Complete", f"tbackup/{second}", "--timeout=120s")
         assert gateway.ordered[-1]["known"] is True
         assert (await one(kube, "tbackup", second))["spec"]["kind"] == "incremental"
         gateway.backup = {"state": "failed", "said": "location far: there is no such bucket", "final": True}
@@ -310,7 +310,7 @@ async def test_each_session_is_kept_in_a_bucket_too_over_a_restart_and_forgotten
         failed = await kube.until_condition("demo", "BackupHealthy", "False", "BackupFailed")
         assert failed["message"].startswith("by-hand: location far: there is no such bucket; the newest good one is")
         await make(kube, "nowhere", location="fra")
-        await kube("wait", "--for=condition=Failed", "tbackup/nowhere", "--timeout=30s")
+        await kube("wait", "--for=condition=Failed", "tbackup/nowhere", "--timeout=120s")
         assert await reason(kube, "nowhere") == "LocationNotFound"
     assert not [line for line in kube.operator_writes() if "volumesnapshots" in line]
 

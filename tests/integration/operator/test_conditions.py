@@ -34,12 +34,6 @@ STALE = [{"symbol": "CBA.AX", "fresh": False, "last_session": "2026-11-19", "pro
 FRESH = [{"symbol": "CBA.AX", "fresh": True, "last_session": "2026-11-20", "problem": ""}]
 
 
-@pytest.fixture
-def settings(settings: Settings) -> Settings:
-    """Look at the gateway so seldom that a busy machine does not make it seem silent."""
-    return replace(settings, gateway_period=1.0)
-
-
 @pytest.fixture(scope="session")
 def programs() -> Path:
     return build.ensure(CLUSTERS, lambda text: print(text, file=sys.stderr))
@@ -48,7 +42,7 @@ def programs() -> Path:
 async def waited(kube: Kube, name: str, *conditions: str) -> None:
     """Wait for conditions, each with a kubectl of its own, as a person would."""
     await asyncio.gather(
-        *(kube("wait", f"tsys/{name}", f"--for=condition={each}", "--timeout=60s") for each in conditions)
+        *(kube("wait", f"tsys/{name}", f"--for=condition={each}", "--timeout=120s") for each in conditions)
     )
 
 

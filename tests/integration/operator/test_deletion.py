@@ -34,7 +34,7 @@ async def test_a_system_deleted_with_the_operator_away_leaves_what_its_policy_ke
     await kube.apply(system(kube, deletionPolicy=policy))
     async with running(settings):
         await eventually("all children", lambda: all_there(kube))
-    await kube.delete("tsys", "demo", seconds=10)
+    await kube.delete("tsys", "demo")
 
     async def gone() -> bool:
         return await left(kube) == stays
@@ -56,7 +56,7 @@ async def test_a_system_applied_again_at_once_follows_its_predecessor(
     async with running(dataclasses.replace(settings, gateway_url=gateway.url)):
         await eventually("all children", lambda: all_there(kube))
         before = await kube.get("statefulset", "demo")
-        await kube.delete("tsys", "demo", seconds=10)
+        await kube.delete("tsys", "demo")
         await kube.apply(system(kube))
 
         async def followed() -> bool:

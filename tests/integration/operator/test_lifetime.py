@@ -77,7 +77,7 @@ async def test_a_system_has_no_finalizer_and_its_retained_volume_is_adopted(kube
     assert first is not None
     assert claim is not None
     assert "finalizers" not in first["metadata"]
-    await kube.delete("tsys", "demo", seconds=10)
+    await kube.delete("tsys", "demo")
     await kube.apply(system(kube))
     async with running(settings):
         await kube.until_condition("demo", "Reconciling", "True", "WaitingForPredecessor")
@@ -100,7 +100,7 @@ async def test_a_ledger_in_dollars_is_not_read_on_as_one_in_yen(kube: Kube, sett
     async with running(settings):
         await settled(kube)
     first = await kube.get("tsys", "demo") or {}
-    await kube("delete", "tsys", "demo", "--timeout=10s")
+    await kube("delete", "tsys", "demo", "--timeout=120s")
     await collect_garbage(kube, first["metadata"]["uid"])
     before = await kube.get("pvc", "data-demo-0")
     other = system(kube, market={"calendar": "XTKS"})
@@ -113,7 +113,7 @@ async def test_a_ledger_in_dollars_is_not_read_on_as_one_in_yen(kube: Kube, sett
         await kube.until_condition("demo", "Stalled", "True", "BegunOtherwise")
         assert await kube.get("pvc", "data-demo-0") == before
         assert await kube.names("statefulset") == set()
-        await kube("delete", "tsys", "demo", "--timeout=10s")
+        await kube("delete", "tsys", "demo", "--timeout=120s")
         second = await kube.get("configmap", "demo-declaration") or {}
         await collect_garbage(kube, second["metadata"]["ownerReferences"][0]["uid"])
         await kube.apply(system(kube))
@@ -187,7 +187,7 @@ async def test_a_retained_volume_that_is_larger_than_declared_stays_as_large(kub
         await settled(kube)
     first = await kube.get("tsys", "demo")
     assert first is not None
-    await kube.delete("tsys", "demo", seconds=10)
+    await kube.delete("tsys", "demo")
     await collect_garbage(kube, first["metadata"]["uid"])
     await kube.apply(system(kube, storage={"size": "1Gi"}))
     async with running(settings):
@@ -214,6 +214,7 @@ async def test_an_operator_killed_while_applying_is_followed_by_one_that_finishe
         "SERVICES_IMAGE": IMAGE,
         "WATCH_NAMESPACES": kube.namespace,
         "HTTP_PORT": "0",
+        "TMPDIR": str(tmp_path),
         "PYTHONPATH": f"{ROOT / 'services'}:{ROOT / 'operator'}",
     }
     names = [f"demo{number}" for number in range(12)]

@@ -15,7 +15,7 @@ from bellwether_operator.settings import Settings
 from bellwether_operator.workers import Worker
 from devcluster.errors import ClusterError
 
-from .conftest import FakeGateway, Kube, eventually, running, system
+from .conftest import VIEW_LIFE, FakeGateway, Kube, eventually, running, system
 
 pytestmark = [pytest.mark.integration, pytest.mark.cluster]
 
@@ -401,7 +401,9 @@ async def test_a_live_field_reaches_the_gateway_and_leaves_the_pods_alone(
     assert after["metadata"]["generation"] == before["metadata"]["generation"]
 
 
-async def test_a_silent_gateway_makes_ready_unknown(kube: Kube, settings: Settings, gateway: FakeGateway) -> None:
+async def test_a_silent_gateway_makes_ready_unknown(
+    kube: Kube, settings: Settings, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await kube.apply(system(kube))
     async with running(settings):
         await settled(kube)
@@ -410,6 +412,7 @@ async def test_a_silent_gateway_makes_ready_unknown(kube: Kube, settings: Settin
             raise RuntimeError("the gateway of this test is broken")
 
         gateway.status = broken  # type: ignore[method-assign]
+        monkeypatch.setattr(VIEW_LIFE, 3)
         await kube.until_condition("demo", "Ready", "Unknown", "GatewayUnreachable")
 
 

@@ -131,7 +131,7 @@ async def test_a_replay_is_frozen_run_reported_in_figures_also_over_a_restart_an
     await play_pod(kube, job, 1, {**FIGURES, "totalReturn": "0.044043"})
     await play_end(kube, "sizes-replay", "Complete")
     async with running(settings):
-        await kube("wait", "--for=condition=Complete", "treplay/sizes", "--timeout=30s")
+        await kube("wait", "--for=condition=Complete", "treplay/sizes", "--timeout=120s")
         listed = await kube("get", "treplay")
         assert (listed.splitlines()[1].split()[:9]) == [
             "sizes",
@@ -153,7 +153,7 @@ async def test_a_replay_is_frozen_run_reported_in_figures_also_over_a_restart_an
         await make(kube, "other")
         other = (await one(kube, "treplay", "other"))["metadata"]["uid"]
         await eventually("the other one's Job", lambda: kube.get("job", "other-replay"))
-        await kube("delete", "treplay", "sizes", "--timeout=30s")
+        await kube("delete", "treplay", "sizes", "--timeout=120s")
 
         async def reported_left() -> bool:
             return gateway.replays[-1:] == [[other]]

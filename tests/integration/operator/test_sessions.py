@@ -84,7 +84,7 @@ async def test_a_new_release_waits_for_the_close(kube: Kube, settings: Settings)
     async with running(settings, clock):
         await settled(kube)
         await kube.patch("tsys", "demo", {"spec": {"version": "dev-2"}})
-        await kube("wait", "tsys/demo", "--for=condition=RolloutPending=True", "--timeout=60s")
+        await kube("wait", "tsys/demo", "--for=condition=RolloutPending=True", "--timeout=120s")
         pending = await kube.until_condition("demo", "RolloutPending", "True", "SessionOpen")
         assert "dev-1 -> " in pending["message"]
         assert "2027-06-10T06:00" in pending["message"]
@@ -360,7 +360,7 @@ async def test_a_field_that_is_fought_over_is_left_alone_for_a_while(kube: Kube,
             await kube.patch("service", "demo-nats", theirs, "--field-manager=stubborn")
             await eventually("the selector put back", back)
         await kube.patch("service", "demo-nats", theirs, "--field-manager=stubborn")
-        await kube("wait", "tsys/demo", "--for=condition=Contested=True", "--timeout=60s")
+        await kube("wait", "tsys/demo", "--for=condition=Contested=True", "--timeout=120s")
         contested = await kube.until_condition("demo", "Contested", "True")
         assert "demo-nats" in contested["message"]
         assert "stubborn" in contested["message"]

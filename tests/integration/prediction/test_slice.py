@@ -36,6 +36,7 @@ from bellwether.messages.prediction import (
 from bellwether.runtime.errors import RpcError
 from harness.replayed import declared, model_serves, replayed, until
 from harness.system import System
+from harness.until import DEADLINE
 
 pytestmark = pytest.mark.integration
 
@@ -407,7 +408,7 @@ async def test_a_decision_is_one_trace_with_its_bars_as_a_link(tmp_path: Path, t
             names = ("decision", *answers, "prediction_generated publish")
             return all(spans.named(name, trace) for name in names)
 
-        await until(complete, 20.0)
+        await until(complete, DEADLINE)
         root = spans.named("decision", trace)[0]
         assert not root.parent_span_id
         assert len(root.links) == 1

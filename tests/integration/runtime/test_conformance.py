@@ -25,12 +25,12 @@ from bellwether.runtime.memory_bus import MemoryBroker
 from bellwether.runtime.plan import bus_plan, ensure
 from bellwether.service_row import ServiceRow
 from harness.nats import nats_server
-from harness.until import until
+from harness.until import DEADLINE, until
 
 pytestmark = pytest.mark.integration
 
-DEADLINE = 15.0
-ACK_WAIT = 1.0
+ACK_WAIT = 4.0
+"""Far longer than a process waits for a processor that many share."""
 
 ROWS = {
     "sender": ServiceRow(

@@ -23,10 +23,9 @@ from bellwether.storage.store import OutboxEvent
 from harness.nats import NatsServer, nats_server
 from harness.parts import ROWS, Count, Order, Price, Switches, ledger, shop
 from harness.system import running
-from harness.until import until
+from harness.until import DEADLINE, until
 
 pytestmark = pytest.mark.integration
-DEADLINE = 30.0
 
 
 def builds(switches: Switches) -> dict[str, Any]:
@@ -90,7 +89,7 @@ async def test_under_load_every_event_takes_effect_once_though_the_server_is_kil
             await server.kill()
             await asyncio.sleep(0)
             await server.start()
-        async with asyncio.timeout(4 * DEADLINE):
+        async with asyncio.timeout(DEADLINE):
             await ordering
         await system.connected()
         await system.settle("ledger", *(f"order_taken-{name}" for name in wanted), budget=60.0)

@@ -11,6 +11,7 @@ import pytest
 from bellwether.runtime.errors import RpcError
 from bellwether.spec.tasks import Task, default_tasks
 from harness.clock import Present
+from harness.until import DEADLINE
 from integration.scheduling.live import CLOSE, MINUTE, OPEN, Live, Maker, live
 from integration.trading.peers import Peers
 
@@ -77,7 +78,7 @@ async def test_a_declaration_that_comes_while_work_is_under_way_is_seen_at_once(
     began, gate = scheduler.peers.hold("generate_predictions")
     scheduler.clock.instant = OPEN - 30 * MINUTE
     working = asyncio.create_task(scheduler.clockwork.tick())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE):
         await began.wait()
     brunch = Task(name="brunch", anchor="open", offset="-20m", useful_until="30s")
     scheduler.clock.instant = reported = OPEN - 25 * MINUTE

@@ -10,7 +10,7 @@ import pytest
 from bellwether.messages.scheduling import Job, StoppedJobs
 from bellwether.runtime.errors import RpcError
 from bellwether.spec.tasks import Task, default_tasks
-from harness.until import until
+from harness.until import DEADLINE, until
 from integration.scheduling.live import CLOSE, MINUTE, OPEN, Live
 
 pytestmark = pytest.mark.integration
@@ -63,7 +63,7 @@ async def test_whoever_asks_while_a_run_now_is_under_way_gets_its_end(scheduler:
     began, gate = scheduler.peers.hold("generate_predictions")
     scheduler.clock.instant = OPEN + timedelta(seconds=59)
     first = asyncio.create_task(scheduler.job("mine"))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE):
         await began.wait()
     scheduler.clock.instant = OPEN + timedelta(minutes=2)
     second = asyncio.create_task(scheduler.job("mine"))

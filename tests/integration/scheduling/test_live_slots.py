@@ -21,7 +21,7 @@ from bellwether.spec.tasks import default_tasks
 from bellwether.trading import service as trading
 from harness.clock import Present
 from harness.system import running
-from harness.until import until
+from harness.until import DEADLINE, until
 from integration.scheduling.live import CLOSE, MINUTE, OPEN, Live, Maker, live
 from integration.trading.peers import ROWS, Peers, declaration
 
@@ -83,7 +83,7 @@ async def test_whoever_asks_late_for_a_slot_that_still_runs_gets_its_end(schedul
     scheduler.clock.instant = OPEN
     began, gate = scheduler.peers.hold("generate_predictions")
     first = asyncio.create_task(scheduler.job("prediction_generation-20260105"))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE):
         await began.wait()
     scheduler.clock.instant = OPEN + MINUTE
     second = asyncio.create_task(scheduler.job("prediction_generation-20260105"))
@@ -260,7 +260,7 @@ async def test_a_live_scheduler_has_no_replay_and_its_clockwork_turns(tmp_path: 
     builds = {**peers.builds(), "paper-trading": trading.create, "scheduler": scheduling.create}
     system = declaration(data={"provider": "csv", "csv": {"directory": "bars"}}, clock={"mode": "live"})
     async with running(builds, data_dir=tmp_path, declaration=system, rows=ROWS, clock=clock) as live_one:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE):
             state = None
             while state != "off":
                 found: ReplayState = await live_one.call("scheduler", "get_replay", {}, ReplayState)
@@ -274,7 +274,7 @@ async def test_a_session_closes_although_the_work_of_a_slot_is_still_under_way(s
     scheduler.clock.instant = OPEN - 30 * MINUTE
     turning = asyncio.create_task(scheduler.clockwork.turn())
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE):
             await began.wait()
         scheduler.clock.instant = CLOSE
         scheduler.clockwork.wake()
@@ -296,7 +296,7 @@ async def test_what_a_killed_scheduler_was_at_is_not_said_to_run_and_is_caught_u
         await one.schedule("mine", anchor="close")
         clock.instant = OPEN - 15 * MINUTE
         asked = [asyncio.create_task(one.job(name)) for name in ("prediction_generation-20260105", "mine")]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE):
             await began.wait()
         await until(lambda: one.count("generate_predictions") == 2)
         # What a kill does: nothing of the work comes to an end, and nobody records that.

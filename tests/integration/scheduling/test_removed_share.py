@@ -14,6 +14,7 @@ from bellwether.runtime.declaration import encode_declaration
 from bellwether.runtime.errors import RpcError
 from harness import csv_bars
 from harness.replayed import until
+from harness.until import DEADLINE
 from integration.scheduling.floor import AFTER_IT, BEFORE_IT, CLOSE, DAY, MINUTE, OPEN, Floor, floor, present
 from integration.trading.peers import CALENDAR
 
@@ -37,7 +38,7 @@ async def declare(one: Floor, *symbols: str) -> None:
         others = [await one.system.call(peer, "health") for peer in ("paper-trading", "scheduler")]
         return bars["symbols"] == len(symbols) and all(other["generation"] == 2 for other in others)
 
-    await until(acknowledged, 30.0)
+    await until(acknowledged, DEADLINE)
 
 
 async def by_hand(one: Floor, side: Side, quantity: Decimal) -> Order:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,14 @@ from bellwether.sentiment.service import create as sentiment
 from bellwether.spec.models import TradingSystem
 from harness.replayed import until
 from harness.system import running
+from harness.until import DEADLINE
 
 pytestmark = pytest.mark.integration
 
 ITEM = "<item><title>{title}</title></item>"
 RSS = "<rss version='2.0'><channel><title>Wire</title>" + ITEM.format(title="BHP plunges") + "</channel></rss>"
-LIMITED = Reach(most_bytes=100_000, seconds=2.0)
+LIMITED = Reach(most_bytes=100_000, seconds=DEADLINE)
+IMPATIENT = replace(LIMITED, seconds=2.0)
 
 Answer = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
@@ -111,7 +114,6 @@ async def test_a_feed_of_a_private_host_is_read_only_where_that_is_declared(feed
 @pytest.mark.parametrize(
     ("path", "says"),
     [
-        ("/slow", "no complete answer in 2 s"),
         ("/endless", "longer than 100000 bytes"),
         ("/ssh", "cannot be fetched"),
         ("/gone", "the answer is 404, not 200"),
@@ -127,6 +129,12 @@ async def test_what_a_feed_must_not_do_is_refused_and_said(feeds: Feeds, path: s
     with pytest.raises(NewsError, match=says):
         await fetch(f"{feeds.base}{path}", LIMITED, private=True)
     assert feeds.asked == [path]
+
+
+async def test_a_feed_that_never_ends_its_answer_is_given_up(feeds: Feeds) -> None:
+    with pytest.raises(NewsError, match="no complete answer in 2 s"):
+        await fetch(f"{feeds.base}/slow", IMPATIENT, private=True)
+    assert feeds.asked == ["/slow"]
 
 
 async def test_feeds_that_lead_to_each_other_are_given_up(feeds: Feeds, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,6 +40,7 @@ from harness.ig.trials import (
     usd,
 )
 from harness.system import System, running
+from harness.until import DEADLINE
 from integration.trading.peers import ROWS, SYMBOLS, Peers
 from integration.trading.trader import Trader, signal
 
@@ -50,7 +51,6 @@ WITH_ACTIONS = (date(2009, 1, 16), date(2009, 1, 20), date(2009, 1, 21), date(20
 PLAIN = (date(2009, 1, 5), date(2009, 1, 6), date(2009, 1, 7))
 ACTIONS: tuple[Action, ...] = ("STRONG_BUY", "BUY", "HOLD", "SELL")
 REJECTED: dict[str, Any] = {"reject": "INSUFFICIENT_FUNDS"}
-DEADLINE = 60.0
 
 
 class Crash(Exception):

@@ -14,6 +14,7 @@ from bellwether.messages.prediction import GeneratePredictions, Prediction, Pred
 from bellwether.messages.trading import LedgerCheck, Order, Orders
 from bellwether.trading import service as trading
 from harness.system import System, running
+from harness.until import DEADLINE
 from integration.trading.peers import ROWS, Peers, declaration, predicted
 
 DAY = date(2009, 1, 5)
@@ -61,7 +62,7 @@ def started(folder: Path, peers: Peers, **options: Any) -> Any:
 
 
 class Heard:
-    """Collects messages; `first` waits for one, for at most ten seconds."""
+    """Collects messages; `first` waits for one."""
 
     def __init__(self) -> None:
         self._queue: asyncio.Queue[bytes] = asyncio.Queue()
@@ -70,4 +71,4 @@ class Heard:
         self._queue.put_nowait(body)
 
     async def first(self) -> bytes:
-        return await asyncio.wait_for(self._queue.get(), 10)
+        return await asyncio.wait_for(self._queue.get(), DEADLINE)

@@ -14,11 +14,11 @@ import pytest
 from bellwether.broker.lifecycle import Progress, advance, sending
 from bellwether.broker.port import NotSent
 from bellwether.broker.values import Accepted, BrokerEvent, Ended, Fill, Rejected
+from harness.until import DEADLINE
 from integration.broker.conformance.labs import CASH, LABS, OPEN, PRICES, SYMBOLS, Lab, RestingLab
 
 pytestmark = pytest.mark.integration
 
-DEADLINE = 15.0
 SINCE = OPEN - timedelta(days=1)
 
 

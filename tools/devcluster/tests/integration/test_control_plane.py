@@ -60,7 +60,7 @@ def test_requests_are_written_to_the_audit_log(cluster: Cluster, folder: Path) -
     def listed() -> bool:
         return any(each["verb"] == "list" and each["objectRef"]["resource"] == "configmaps" for each in written())
 
-    wait_for("the request is in the log", listed, 30)
+    wait_for("the request is in the log", listed, 120)
     assert {each["level"] for each in written()} == {"Metadata"}
 
 

@@ -18,7 +18,7 @@ def driver(programs: Path, folder: Path) -> Iterator[Path]:
     socket = folder / "csi.sock"
     table = ProcessTable(folder / "run", folder / "log")
     table.start("csidir", [str(programs / "csidir"), f"--root={folder / 'root'}", f"--socket={socket}"], folder)
-    wait_for("the driver listens", socket.exists, 10)
+    wait_for("the driver listens", socket.exists, 60)
     yield socket
     table.stop_all(list(table.running().values()), grace=5)
     unmount_below(folder)
@@ -35,7 +35,7 @@ def test_the_volume_driver_passes_the_sanity_checks_of_csi(driver: Path, program
         ],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
         cwd=driver.parent,
     )

@@ -79,7 +79,7 @@ def _apply(cluster: Cluster, text: str) -> None:
 
 
 def _wait(cluster: Cluster, what: str, condition: str) -> None:
-    cluster.kubectl("wait", what, f"--for={condition}", "--timeout=60s", seconds=70)
+    cluster.kubectl("wait", what, f"--for={condition}", "--timeout=180s", seconds=190)
 
 
 def _folder_of(cluster: Cluster, claim: str) -> Path:
@@ -119,7 +119,7 @@ def test_up_starts_again_only_what_died(node: Cluster) -> None:
     before = node.status().processes
     table = ProcessTable(node.state_dir / "run" / "processes", node.state_dir / "log")
     table.running()["kube-scheduler"].send(signal.SIGKILL)
-    wait_for("the scheduler is gone", lambda: "kube-scheduler" not in table.running(), 10)
+    wait_for("the scheduler is gone", lambda: "kube-scheduler" not in table.running(), 60)
     assert not node.status().ready
     node.up()
     after = node.status().processes
@@ -140,7 +140,7 @@ def test_a_switch_of_the_volume_driver_restarts_only_what_hangs_on_it(node: Clus
     _wait(slow, "pod/holder-slow", "condition=Ready")
     node.up()
     # The kubelet takes one driver out of its list when it sees that its socket is gone, and then the other one in.
-    wait_for("the node is ready with its former driver", lambda: node.status().ready, 60)
+    wait_for("the node is ready with its former driver", lambda: node.status().ready, 180)
 
 
 def _renamed(text: str) -> str:
@@ -167,7 +167,7 @@ def test_a_second_node_runs_beside_and_both_leave_nothing(node: Cluster, folder:
     assert leftovers(node.config) == []
     node.up()
     assert IMAGE in node.runtime().images()
-    wait_for("the pod runs again", _restarted(node), 60)
+    wait_for("the pod runs again", _restarted(node), 180)
 
 
 def _restarted(node: Cluster) -> Callable[[], bool]:

@@ -5,7 +5,7 @@ import pytest
 
 
 def _run(*argv: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=120, check=False)
 
 
 def test_fire_times_follow_the_zone_across_a_change_of_the_clock(programs: Path) -> None:
