@@ -48,7 +48,7 @@ REFUSED = (
 )
 ELSEWHERE = (
     "this service makes backups of a local run (`bellwether run`) and in a cluster; under systemd "
-    "`bellwether backup create --systemd` does"
+    "`bellwether backup create --systemd` and `bellwether restore ID --systemd` do"
 )
 FROM_SERVICES = "--from-services"
 _FOLDER = "backup"

@@ -8,7 +8,18 @@ from typing import Annotated
 
 import typer
 
-from bellwether.cli.backup_choice import Data, File, Id, Location, SessionDay, chosen_system, found_backup, say, words
+from bellwether.cli.backup_choice import (
+    Data,
+    File,
+    Id,
+    Location,
+    SessionDay,
+    Systemd,
+    chosen_system,
+    found_backup,
+    say,
+    words,
+)
 from bellwether.cli.client import CommandError
 from bellwether.cli.options import confirm
 
@@ -26,6 +37,7 @@ def restore(
     session: SessionDay = None,
     location: Location = None,
     data: Data = None,
+    systemd: Systemd = False,
     file: File = None,
     name: Annotated[
         str | None,
@@ -41,10 +53,11 @@ def restore(
         bool, typer.Option("-y", "--yes", help="Take the newest, without ID or --session, unasked.")
     ] = False,
 ) -> None:
-    """Put a backup in the place of a local run's state: checked first, then trading stops; it starts halted.
+    """Put a backup in the place of a system's state: checked first, then trading stops; it starts halted.
 
     What was there is kept aside. Where the state is gone, name the TradingSystem
-    with -f, which says where its backups are, and an empty folder with --data.
+    with -f, which says where its backups are, and an empty folder with --data;
+    with --systemd deploy it first.
 
         bellwether restore 20261129T231500Z
         bellwether restore --session 2026-11-27
@@ -61,19 +74,23 @@ def restore(
         raise typer.BadParameter("--handles and --namespace are of a cluster's backup: name the new system with --as")
     with words():
         import asyncio
+        from functools import partial
 
+        from bellwether.cli.manage.programs import run
         from bellwether.local import restoring
 
-        place, system = chosen_system(data, False, file)
+        place, system = chosen_system(data, systemd, file)
         repository, _, key = found_backup(place, system, location, backup, session)
         newest = f"Restore {key}, the newest, in place of {place.root}?"
         confirm(newest, yes=yes or backup is not None or session is not None)
         with place.records.held():
-            found = asyncio.run(restoring.restore(place, repository, system.metadata.name, key, say))
+            stop = partial(run, ["systemctl", "stop", "trading*"]) if systemd else None
+            found = asyncio.run(restoring.restore(place, repository, system.metadata.name, key, say, stop_units=stop))
         lines = [f"restored {key} of {found.manifest.cut:%Y-%m-%d %H:%M} UTC to {found.root}; it starts halted"]
         if found.aside is not None:
             lines.append(f"what was there is in {found.aside}: delete it when all is as it should be")
-        lines.append(f"go on with: bellwether run {found.file} --data {found.root}; then: bellwether resume")
+        again = "systemctl start trading.target" if systemd else f"bellwether run {found.file} --data {found.root}"
+        lines.append(f"go on with: {again}; then: bellwether resume")
         sys.stdout.write("\n".join(lines) + "\n")
 
 

@@ -15,6 +15,7 @@ import asyncio
 import json
 import shutil
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -33,7 +34,7 @@ from bellwether.local.backup_places import Place, source_of
 from bellwether.local.detached import Running, running, stop_detached
 from bellwether.local.files import RunError
 from bellwether.local.nats import NatsMissing
-from bellwether.local.state import ASIDE, NEXT, RunDirectory, begin_swap, finish_swap, opened
+from bellwether.local.state import ASIDE, NEXT, SWAPPED, RunDirectory, begin_swap, finish_swap, opened
 from bellwether.local.unpacking import fetched, rebuilt, scratch
 from bellwether.runtime.config import ProcessConfig
 
@@ -52,8 +53,18 @@ class Restored(NamedTuple):
     """The declaration of then, to start with."""
 
 
-async def restore(place: Place, repository: Repository, system: str, backup_id: str, say: Say) -> Restored:
-    """Restore a backup in place of a local run's state; the lock of the records is held by the caller.
+async def restore(
+    place: Place,
+    repository: Repository,
+    system: str,
+    backup_id: str,
+    say: Say,
+    *,
+    stop_units: Callable[[], object] | None = None,
+) -> Restored:
+    """Restore a backup in place of a system's state; the lock of the records is held by the caller.
+
+    `stop_units` ends the system's units and waits for their end; None: it is a local run's.
 
     Raises:
         NotRight, CopyError, RepositoryError, RunError, OSError: why not; before the swap nothing has been touched.
@@ -67,7 +78,7 @@ async def restore(place: Place, repository: Repository, system: str, backup_id: 
         manifest = fetched(repository, system, backup_id, pieces, say)
         records.write(record := msgspec.structs.replace(record, step="restore"))
         state = RunDirectory(ready)
-        if place.declaration.exists():
+        if (root / "identity.json").exists():
             ready.mkdir(mode=0o700)
             # The same system goes on: its keys stay, and the ids of its messages.
             shutil.copy2(root / "identity.json", ready / "identity.json")
@@ -79,10 +90,11 @@ async def restore(place: Place, repository: Repository, system: str, backup_id: 
             records.write(record := msgspec.structs.replace(record, step="keep"))
             await _kept(place, manifest, say)
         records.write(record := msgspec.structs.replace(record, step="stop"))
-        await stopped(root, backup_id, say)
+        await (stopped(root, backup_id, say) if stop_units is None else asyncio.to_thread(stop_units))
         records.write(record := msgspec.structs.replace(record, step="swap"))
         with opened(root, fresh=False):
-            begin_swap(root, f"{ASIDE}{backup_id}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
+            names = SWAPPED if stop_units is None else _by_unit(place, state)
+            begin_swap(root, f"{ASIDE}{backup_id}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}", names)
             aside = finish_swap(root)
         file = root / DECLARATION_FILE
         file.write_text(json.dumps(declared(manifest), indent=1) + "\n")
@@ -105,6 +117,17 @@ async def restore(place: Place, repository: Repository, system: str, backup_id: 
     finally:
         for folder in (pieces, ready):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _by_unit(place: Place, state: RunDirectory) -> list[str]:
+    """Lay a restored state out as units have it, a folder for each; return the folders' names."""
+    names = {state.nats.name}
+    for name, path in {**place.databases, **place.folders}.items():
+        goal = state.root / path.relative_to(place.root)
+        goal.parent.mkdir(mode=0o700, exist_ok=True)
+        (state.data / name).rename(goal)
+        names.add(goal.parent.name)
+    return sorted(names)
 
 
 async def _kept(place: Place, manifest: Manifest, say: Say) -> None:

@@ -14,7 +14,7 @@ import os
 import secrets
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,9 +32,9 @@ SWAPPED = ("data", "nats", "system.json")
 _JOURNAL = "swap.json"
 
 
-def begin_swap(root: Path, aside: str) -> None:
-    """Decide that what lies in `backup/next` takes the place of the state, which goes to the folder `aside`."""
-    write_durably(root / BACKUP / _JOURNAL, json.dumps({"aside": aside}).encode())
+def begin_swap(root: Path, aside: str, names: Sequence[str] = SWAPPED) -> None:
+    """Decide that what lies by these names in `backup/next` takes the place of what there is, which goes to `aside`."""
+    write_durably(root / BACKUP / _JOURNAL, json.dumps({"aside": aside, "names": list(names)}).encode())
 
 
 def finish_swap(root: Path) -> Path | None:
@@ -45,10 +45,11 @@ def finish_swap(root: Path) -> Path | None:
     journal = root / BACKUP / _JOURNAL
     if not journal.exists():
         return None
-    aside = root / str(json.loads(journal.read_text())["aside"])
+    decided = json.loads(journal.read_text())
+    aside = root / str(decided["aside"])
     ready = root / BACKUP / NEXT
     aside.mkdir(mode=0o700, exist_ok=True)
-    for name in SWAPPED:
+    for name in decided.get("names", SWAPPED):
         if not (ready / name).exists():
             continue
         if (root / name).exists() and not (aside / name).exists():

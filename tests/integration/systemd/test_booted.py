@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -200,6 +201,45 @@ def test_units_stop_in_reverse_order_and_start_again(machine: Machine) -> None:
     started = machine.bellwether("start", "--on", "systemd", "-s", "nats")
     assert started.returncode == 0, started.stderr
     assert parts(machine)["nats"]["state"] == "running"
+
+
+def test_a_backup_is_restored_in_place_of_what_units_have_and_they_start_halted(machine: Machine) -> None:
+    restic = shutil.which("restic")
+    if restic is None:
+        pytest.skip("restic is not installed: python -m devcluster needs --install")
+    shutil.copy2(restic, machine.files / "restic")
+    (machine.files / "secrets").mkdir()
+    (machine.files / "secrets" / "repo").touch(0o600)
+    (machine.files / "secrets" / "repo").write_text("password=correct-horse-battery\n")
+    where = {"name": "disk", "kind": "folder", "path": "/srv/repo", "secretRef": {"name": "repo"}}
+    done = machine.bellwether("deploy", write(machine, backup={"locations": [where]}), "--on", "systemd")
+    assert done.returncode == 0, done.stderr
+    token = machine.run("cat", "/etc/bellwether/keys/gateway.token").stdout.strip()
+    variables = ["BELLWETHER_RESTIC=/srv/restic", "BELLWETHER_SECRETS=/srv/secrets", f"BELLWETHER_TOKEN={token}"]
+    program = ["env", *variables, f"PYTHONPATH={HOME}/services", f"{HOME}/venv/bin/python", "-m", "bellwether"]
+
+    def asked(*words: str) -> str:
+        ran = machine.run(*program, *words, seconds=300)
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout
+
+    made = json.loads(asked("backup", "create", "--systemd", "-o", "json"))["id"]
+    models = machine.run("find", "/var/lib/trading/ml-model", "-type", "f").stdout
+    machine.run("systemctl", "stop", "trading*")
+    machine.run("rm", "-r", "/var/lib/trading/paper-trading", "/var/lib/trading/nats")
+    machine.run("sh", "-c", "echo lost > /var/lib/trading/prediction/decisions.db")
+    reported = asked("restore", made, "--systemd")
+    assert "go on with: systemctl start trading.target; then: bellwether resume" in reported
+    assert machine.run("systemctl", "start", "trading.target").returncode == 0
+    eventually("all units run", lambda: {one["state"] for one in parts(machine).values()} == {"running"})
+    eventually("the gateway answers", lambda: machine.run(*program, "status").returncode == 0)
+    assert f"restored from backup {made}" in asked("status")
+    assert "orders are allowed" in asked("resume", "--reason", "compared")
+    assert machine.run("find", "/var/lib/trading/ml-model", "-type", "f").stdout == models
+    owners = machine.run("find", "/var/lib/trading", "-name", "*.db", "-not", "-path", "*/before-*", "-printf", "%u\n")
+    assert set(owners.stdout.split()) == {"trading"}
+    kept = machine.run("sh", "-c", "cat /var/lib/trading/before-restore-*/prediction/decisions.db").stdout
+    assert kept == "lost\n"
 
 
 def test_another_profile_replaces_the_units_and_undeploy_keeps_the_data(machine: Machine) -> None:

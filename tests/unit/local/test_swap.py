@@ -21,6 +21,19 @@ def words_in(folder: Path) -> set[str]:
     return {(folder / name / "file" if name != "system.json" else folder / name).read_text() for name in SWAPPED}
 
 
+def test_what_is_named_is_exchanged_and_all_else_stays(tmp_path: Path) -> None:
+    for folder, words in ((tmp_path, "former"), (tmp_path / "backup" / "next", "restored")):
+        for name in ("paper-trading", "gateway"):
+            (folder / name).mkdir(parents=True)
+            (folder / name / "file").write_text(words)
+    begin_swap(tmp_path, "before-restore-1", ["paper-trading", "nats"])
+    assert finish_swap(tmp_path) == tmp_path / "before-restore-1"
+    assert {name: (tmp_path / name / "file").read_text() for name in ("paper-trading", "gateway")} == {
+        "paper-trading": "restored",
+        "gateway": "former",
+    }
+
+
 def test_nothing_happens_that_was_not_decided(tmp_path: Path) -> None:
     state(tmp_path, "former")
     state(tmp_path / "backup" / "next", "restored")
