@@ -64,7 +64,7 @@ class Relay:
         self._task = asyncio.get_running_loop().create_task(self._run_forever(), name="relay")
 
     def _committed(self, rows: list[OutboxRow]) -> None:
-        if self._behind or len(self._queue) + len(rows) > QUEUE:
+        if not self._store.group_commit and (self._behind or len(self._queue) + len(rows) > QUEUE):
             # The bus has been unreachable for long: what is not queued is read from the database later, in order.
             self._behind = True
         else:
@@ -124,7 +124,8 @@ class Relay:
                 if ended is not None:
                     raise ended
                 self._stuck = None
-                self._published.append(self._queue.popleft().sequence)
+                if sequence := self._queue.popleft().sequence:
+                    self._published.append(sequence)
             if len(self._published) >= PAGE:
                 await self._mark()
         return True

@@ -185,16 +185,16 @@ class Service:
         while not await bus.wait_connected(10.0):
             _log.warning("%s waits for the bus", self.name)
         self.context.telemetry.start(bus)
+        if self.context.store is not None:
+            self.relay = Relay(self.context.store, bus, self.figures)
+            self.relay.start()
         await self._take_declaration()
         self._spawn(self._follow_declaration, "declaration")
         self._watch = await bus.kv_watch(DECLARATION_BUCKET, [DECLARATION_KEY], self._declaration_arrived)
         for hook in self._start_hooks:
             await hook()
-        if self.context.store is not None:
-            self.relay = Relay(self.context.store, bus, self.figures)
-            self.relay.start()
-            if self.context.clock.live:
-                self._spawn(self._prune, "prune")
+        if self.context.store is not None and self.context.clock.live:
+            self._spawn(self._prune, "prune")
         await self.server.start()
         await self.consumer.start()
         for work in self._background:

@@ -8,7 +8,7 @@ A store remembers what it was created with, and is not opened for a declaration 
 
 With `inline` (a replay) work runs on the caller's thread, since the way to another one and back takes longer than most
 transactions. With `group_commit` (a replay without NATS) it does, too, and becomes durable at `flush`; each transaction
-is still all or nothing.
+is still all or nothing. Its events are not stored: after a kill the step that made them is done once more.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class OutboxEvent(NamedTuple):
 
 
 class OutboxRow(NamedTuple):
-    """An event in the outbox."""
+    """An event in the outbox; its sequence is 0 where it is not stored."""
 
     sequence: int
     event: OutboxEvent
@@ -80,11 +80,14 @@ class StoreError(Exception):
 class Transaction:
     """One open transaction."""
 
-    def __init__(self, connection: Connection, driver: sqlite3.Connection | None = None) -> None:
+    def __init__(
+        self, connection: Connection, driver: sqlite3.Connection | None = None, *, stores_events: bool = True
+    ) -> None:
         self.connection = connection
         # What happens for each event goes to the driver: SQLAlchemy's way there costs ten times the statement.
         self.driver = driver or _driver_of(connection)
         self.outgoing: list[OutboxRow] = []
+        self._stores_events = stores_events
 
     def execute(self, statement: Executable, parameters: Parameters | None = None) -> CursorResult[Any]:
         """Run an SQLAlchemy Core statement; a list of parameters runs it for each."""
@@ -96,8 +99,8 @@ class Transaction:
         The same message id again publishes the same event again: whoever repeats a step must repeat its events,
         and consumers drop what they already have.
         """
-        row = self.driver.execute(_OUTBOX_INSERT, event).fetchone()
-        self.outgoing.append(OutboxRow(int(row[0]), event))
+        sequence = self.driver.execute(_OUTBOX_INSERT, event).fetchone()[0] if self._stores_events else 0
+        self.outgoing.append(OutboxRow(sequence, event))
 
     def claim(self, run: str, event_id: str) -> bool:
         """Record that an event's effect is in this transaction; False if it was in one before."""
@@ -240,7 +243,7 @@ class Store:
         connection, driver = self._opened()
         if not driver.in_transaction:
             connection.begin()
-        transaction = Transaction(connection, driver)
+        transaction = Transaction(connection, driver, stores_events=False)
         driver.execute("SAVEPOINT step")
         try:
             result = work(transaction)

@@ -11,7 +11,7 @@ from bench import wide
 from bench.halting import p99
 from bench.inference import medians_of
 from bench.memory import mapped_bytes, pss_of, stated_bytes
-from bench.replay import Replayed, published, rate_of, unpaced
+from bench.replay import Replayed, rate_of, taken, unpaced
 from bench.rpc import paired_ratios
 from bench.rpc_peer import REPLY_BODY, REQUEST_BODY, Features, Score
 
@@ -64,13 +64,13 @@ def test_a_tree_s_pss_leaves_its_rss_out() -> None:
     assert pss_of({"services": 100.0, "nats-server": 20.0, "Rss": 150.0}) == 120.0
 
 
-def test_a_rate_is_taken_between_the_first_and_the_last_published_decision(tmp_path: Path) -> None:
-    with sqlite3.connect(tmp_path / "decisions.db") as connection:
-        connection.execute("CREATE TABLE outbox (subject TEXT, published_at REAL)")
-        rows = [("bw.event.high.prediction_generated", 100.0 + number / 10) for number in range(21)]
-        rows += [("bw.event.urgent.buy_rate_alert", 500.0)]
-        connection.executemany("INSERT INTO outbox VALUES (?, ?)", rows)
-    found = published(tmp_path / "decisions.db")
+def test_a_rate_is_taken_between_the_first_and_the_last_decision_that_was_taken(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "ledger.db") as connection:
+        connection.execute("CREATE TABLE inbox (event_id TEXT, at REAL)")
+        rows = [(f"prediction_generated-{number}", 100.0 + number / 10) for number in range(21)]
+        rows += [("market_data_updated-1", 500.0)]
+        connection.executemany("INSERT INTO inbox VALUES (?, ?)", rows)
+    found = taken(tmp_path / "ledger.db")
     assert found.decisions == 21
     assert found.rate == pytest.approx(10.0)
 
@@ -81,10 +81,10 @@ def test_decisions_that_are_noted_together_count_from_the_second_time_on() -> No
 
 
 def test_a_database_with_too_few_decisions_is_refused(tmp_path: Path) -> None:
-    with sqlite3.connect(tmp_path / "decisions.db") as connection:
-        connection.execute("CREATE TABLE outbox (subject TEXT, published_at REAL)")
-    with pytest.raises(RuntimeError, match="0 published decisions"):
-        published(tmp_path / "decisions.db")
+    with sqlite3.connect(tmp_path / "ledger.db") as connection:
+        connection.execute("CREATE TABLE inbox (event_id TEXT, at REAL)")
+    with pytest.raises(RuntimeError, match="0 decisions"):
+        taken(tmp_path / "ledger.db")
 
 
 def test_a_system_without_pace_keeps_all_else() -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import MetaData
 
 from bellwether.runtime.bus import Bus, BusError
 from bellwether.runtime.metrics import ServiceMetrics
-from bellwether.runtime.relay import AT_ONCE, Relay
+from bellwether.runtime.relay import AT_ONCE, QUEUE, Relay
 from bellwether.storage.store import OutboxEvent, Store, Transaction
 
 
@@ -32,6 +32,25 @@ class Stream:
         if new:
             self.stored.append(message_id)
         return new
+
+
+async def test_events_that_are_not_stored_are_published_however_many_wait(tmp_path: Path) -> None:
+    earlier = Store.open(tmp_path / "notes.db", MetaData(), inline=True)
+    await earlier.transact(owing("of an earlier run"))
+    await earlier.close()
+    wanted = [f"id-{number}" for number in range(QUEUE + 2)]
+    stream = Stream(wanted[0])
+    store = Store.open(tmp_path / "notes.db", MetaData(), group_commit=True)
+    relay = Relay(store, cast("Bus", stream), ServiceMetrics("shop"))
+    relay.start()
+    for name in wanted:
+        await store.transact(owing(name))
+    assert not await relay.flush()
+    assert await relay.checkpoint()
+    assert sorted(stream.stored) == sorted(["of an earlier run", *wanted])
+    assert await store.waiting(0, 10) == []
+    await relay.stop(1.0)
+    await store.close()
 
 
 @pytest.mark.parametrize("inline", [True, False])

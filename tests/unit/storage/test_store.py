@@ -93,8 +93,9 @@ async def test_an_event_is_claimed_once_per_run(tmp_path: Path, how: dict[str, A
     await store.close()
 
 
-async def test_an_outbox_event_waits_until_marked_and_again_when_repeated(tmp_path: Path, how: dict[str, Any]) -> None:
-    store = Store.open(tmp_path / "notes.db", MetaData(), **how)
+@pytest.mark.parametrize("inline", [True, False])
+async def test_an_outbox_event_waits_until_marked_and_again_when_repeated(tmp_path: Path, inline: bool) -> None:
+    store = Store.open(tmp_path / "notes.db", MetaData(), inline=inline)
     for name in ("a", "b"):
         await store.transact(sending(name))
     rows = await store.waiting(0, 10)
@@ -103,6 +104,17 @@ async def test_an_outbox_event_waits_until_marked_and_again_when_repeated(tmp_pa
     assert [row.event for row in await store.waiting(0, 10)] == [event("b")]
     await store.transact(lambda tx: tx.outbox(event("a")))
     assert [row.event for row in await store.waiting(0, 10)] == [event("a"), event("b")]
+    await store.close()
+
+
+async def test_events_of_a_group_are_handed_over_and_not_stored(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "notes.db", MetaData(), group_commit=True)
+    reported: list[OutboxRow] = []
+    store.on_outgoing(reported.extend)
+    for name in ("a", "b", "a"):
+        await store.transact(sending(name))
+    assert reported == [OutboxRow(0, event(name)) for name in ("a", "b", "a")]
+    assert await store.waiting(0, 10) == []
     await store.close()
 
 

@@ -17,7 +17,7 @@ import yaml
 
 from bellwether.market_data.sources import RecordedBars
 from bench.child import run
-from bench.replay import DECISIONS, SESSIONS, published
+from bench.replay import DECISIONS, SESSIONS, taken
 from bench.report import Figure, Section
 from bench.trained import SAMPLE, copy_model, model_folder
 from environments.machine import ROOT
@@ -138,7 +138,7 @@ def _ours(folder: Path) -> Run:
     copy_model(data)
     command = [sys.executable, "-m", "bellwether", "replay", str(manifest), "--to", LAST, "--data", str(data)]
     _, seconds, peak = run([*command, "-o", "json"])
-    made = published(data / "decisions.db")
+    made = taken(data / "ledger.db")
     each = DECISIONS // SYMBOLS
     first, last = made.first_year / each, made.last_year / each
     return Run(made.decisions // DECISIONS, made.rate / each, first, last, seconds, peak, each)

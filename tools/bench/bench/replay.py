@@ -38,12 +38,12 @@ _HOW = (
     f"The sample from its first session to {LAST} ({SESSIONS} sessions, four symbols, two decisions for each "
     "symbol and session: one to look at and one that may trade, so a symbol and session is two), through bars, "
     "features, model, decision, guards, orders, fills, ledger and outcomes, the model trained before; "
-    f"{ROUNDS} rounds, the kinds in turn. Decisions a second are counted between the first and the last decision's "
-    "times of publishing as the database holds them, so starting up is in none; those noted at the first instant count "
-    "as made before it. The first and the last year are 252 sessions each of the same replay: in both a decision has "
-    "full windows of bars before it, and a session makes as many calls and statements within 3 % (counted apart), so "
-    "what differs is the time of each. In process: `bellwether replay`, with spans for every decision (they are made; "
-    "nobody listens, so they are not encoded) and without. Over NATS: "
+    f"{ROUNDS} rounds, the kinds in turn. Decisions a second are counted between the times at which paper-trading took "
+    "the first and the last one, as its database holds them, so starting up is in none; those of the first instant "
+    "count as made before it. The first and the last year are 252 sessions each of the same replay: in both a decision "
+    "has full windows of bars before it, and a session makes as many calls and statements within 3 % (counted apart), "
+    "so what differs is the time of each. In process: `bellwether replay`, with spans for every decision (they are "
+    "made; nobody listens, so they are not encoded) and without. Over NATS: "
     "`bellwether run` with pace 0s, that is the services of one process with a connection each: events are stored by "
     "JetStream and taken from there, traces encoded, sent and kept, the API asked for its state twice a second; calls "
     "between services are handed over within the process."
@@ -112,7 +112,7 @@ def _in_process(sampling: float, last: str | None) -> Replayed:
         command += ["--sampling", str(sampling), *(["--to", last] if last else [])]
         done = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=LONGEST)
         said = json.loads(done.stdout)
-        replayed = published(folder / "decisions.db")
+        replayed = taken(folder / "ledger.db")
         if replayed.decisions != said["decisions"]:
             raise RuntimeError(f"the replay tells of {said['decisions']} decisions, its database has {replayed}")
         return replayed
@@ -126,7 +126,7 @@ def _over_nats() -> Replayed:
         copy_model(folder / "run" / "data")
         with local_run(manifest, folder) as run:
             run.wait("the replay is complete", lambda: run.replay().get("state") == "complete", LONGEST)
-        return published(folder / "run" / "data" / "decisions.db")
+        return taken(folder / "run" / "data" / "ledger.db")
 
 
 def unpaced(system: Mapping[str, Any], last: str) -> dict[str, Any]:
@@ -136,16 +136,16 @@ def unpaced(system: Mapping[str, Any], last: str) -> dict[str, Any]:
     return {**system, "spec": spec}
 
 
-def published(database: Path, each: int = DECISIONS) -> Replayed:
-    """Return how many decisions a database has published, and how many a second; `each` is how many a session has."""
-    query = "SELECT published_at FROM outbox WHERE subject LIKE '%.prediction_generated' ORDER BY published_at"
-    connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
+def taken(ledger: Path, each: int = DECISIONS) -> Replayed:
+    """Return how many decisions the trader has taken, and how many a second; `each` is how many a session has."""
+    query = "SELECT at FROM inbox WHERE event_id LIKE 'prediction_generated-%' ORDER BY at"
+    connection = sqlite3.connect(f"file:{ledger}?mode=ro", uri=True)
     try:
         times = [float(row[0]) for row in connection.execute(query)]
     finally:
         connection.close()
     if len(times) < 2 or times[-1] <= times[0]:
-        raise RuntimeError(f"{database} has {len(times)} published decisions: too few to measure by")
+        raise RuntimeError(f"{ledger} has {len(times)} decisions: too few to measure by")
     year = SESSIONS * each
     return Replayed(len(times), rate_of(times), rate_of(times[:year]), rate_of(times[-year:]))
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
+
+import yaml
 
 from bellwether.gateway.traces import DEFAULT_LIMIT_BYTES
 from bellwether.local.files import load_system
@@ -18,6 +18,7 @@ from bellwether.render.kubernetes.quantities import mebibytes
 from bellwether.runtime.plan import bus_plan
 from bellwether.spec.fields import parse_days
 from bellwether.spec.models import TradingSystem
+from bench.local_run import local_run
 from bench.long_run import SYMBOLS, declared
 from bench.report import Figure, Section
 
@@ -29,11 +30,12 @@ EARLY_SESSIONS, ALL_SESSIONS = 5, 253
 LONGEST = 1800.0
 
 _HOW = (
-    f"`bellwether replay` of {len(SYMBOLS)} symbols over made-up bars, from {FIRST} to {EARLY} ({EARLY_SESSIONS} "
-    f"sessions) and to {LAST} ({ALL_SESSIONS}), two decisions for each symbol and session; pages of each table and of "
-    "its indices as SQLite counts them. A replay deletes nothing, so what a live system's `retention` deletes is "
-    "subtracted: a table that is kept for so many days grows for that long. Traces, events and dead letters "
-    "count with the limits that the system sets for them. All are taken to be on one volume, which only a run on one "
+    f"`bellwether run` with a replay of {len(SYMBOLS)} symbols over made-up bars, from {FIRST} to {EARLY} "
+    f"({EARLY_SESSIONS} sessions) and to {LAST} ({ALL_SESSIONS}), two decisions for each symbol and session; pages of "
+    "each table and of its indices as SQLite counts them; events are stored as in a live system. A replay deletes "
+    "nothing, so what a live system's `retention` deletes is subtracted: a table that is kept for so many days grows "
+    "for that long. Traces, events and dead letters count with the limits that the system sets for them. All are taken "
+    "to be on one volume, which only a run on one "
     "machine does. Bytes are 10^6."
 )
 
@@ -43,11 +45,10 @@ def measure() -> Section:
     with tempfile.TemporaryDirectory() as folder:
         file = declared(Path(folder))
         for last in (EARLY, LAST):
-            command = [sys.executable, "-m", "bellwether", "replay", str(file), "--from", FIRST, "--to", last]
-            data = Path(folder) / last
-            subprocess.run([*command, "--data", str(data)], check=True, stdout=subprocess.DEVNULL, timeout=LONGEST)
+            with local_run(_until(last, file), Path(folder) / last) as run:
+                run.wait("the replay is complete", lambda: run.replay().get("state") == "complete", LONGEST)
         system = load_system(file)
-        early, late = table_bytes(Path(folder) / EARLY), table_bytes(Path(folder) / LAST)
+        early, late = (table_bytes(Path(folder) / last / "run" / "data") for last in (EARLY, LAST))
     grown = year_of(early, late, ALL_SESSIONS - EARLY_SESSIONS, system)
     databases = by_database(grown)
     bounded = bounded_bytes(system)
@@ -61,10 +62,21 @@ def measure() -> Section:
     return Section("A year in the volume", _HOW, figures)
 
 
+def _until(last: str, file: Path) -> Path:
+    """Write a declaration that replays no further than a day; return its file, in a folder of its own."""
+    system = yaml.safe_load(file.read_text())
+    system["spec"]["clock"] |= {"from": FIRST, "to": last}
+    folder = file.parent / last
+    folder.mkdir()
+    (folder / file.name).write_text(yaml.safe_dump(system))
+    return folder / file.name
+
+
 def table_bytes(data: Path) -> Mapping[str, int]:
-    """Return the bytes of the pages of each table with its indices, as `database/table`, of a data folder."""
+    """Return the bytes of the pages of each table with its indices, as `database/table`, but of traces."""
     found: dict[str, int] = {}
-    for file in sorted(data.glob("*.db")):
+    # What traces may take is bounded, and counts with its limit.
+    for file in sorted(file for file in data.glob("*.db") if file.stem != "traces"):
         with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database:
             rows = database.execute(
                 "SELECT coalesce(m.tbl_name, d.name), sum(d.pgsize) FROM dbstat d "

@@ -27,7 +27,7 @@ from bellwether.local.replay import time_left
 from bellwether.market.sessions import load_calendar
 from bench.child import run
 from bench.long_run import REPLAY_FROM, declared
-from bench.replay import Replayed, published
+from bench.replay import Replayed, taken
 from bench.report import Figure, Section
 from bench.volume import table_bytes
 from devcluster.typed import run_function
@@ -65,7 +65,7 @@ def measure(symbols: int = SYMBOLS, sessions: int = SESSIONS) -> Section:
         (data / "part").rename(data / "ml-model")
     with _progress(data / "slots.db", sessions):
         ended = run(_replay(folder / "long.yaml", days[-1], data))
-    made = published(data / "decisions.db", 2 * symbols)
+    made = taken(data / "ledger.db", 2 * symbols)
     figures = figures_of(made, ended.seconds, ended.peak, sum(table_bytes(data).values()) / 1e6)
     shutil.rmtree(folder)
     return Section(TITLE, _HOW, figures)

@@ -15,7 +15,6 @@ from bellwether.topology import SERVICES
 from bellwether.trading.book import fold
 from bellwether.trading.check import check_ledger
 from bellwether.trading.events import decode
-from bellwether.wiring import consumed_types
 
 Rows = Mapping[str, str]
 
@@ -126,23 +125,10 @@ def _of_the_ledger(path: Path) -> list[str]:
 
 
 def _lost_events(data: Path) -> list[str]:
-    """Return the events that a service consumes, that were published, and that it has no trace of."""
-    stores = _stores(data)
-    published = {
-        name: [
-            (subject.rpartition(".")[2], json.loads(body)["id"])
-            for subject, body in _rows(data / store, "SELECT subject, body FROM outbox")
-        ]
-        for name, store in stores.items()
-    }
-    lost = []
-    for name, store in stores.items():
-        wanted = {event for types in consumed_types(SERVICES[name]).values() for event in types}
-        taken = {row[0] for row in _rows(data / store, "SELECT event_id FROM inbox")}
-        for publisher, events in published.items():
-            missing = [event for kind, event in events if kind in wanted and event not in taken]
-            lost += [f"{name} never took {event} of {publisher}" for event in missing]
-    return lost
+    """Return the decisions that were stored, and whose events paper-trading has no trace of."""
+    made = [f"prediction_generated-{row[0]}" for row in _rows(data / "decisions.db", "SELECT id FROM decisions")]
+    taken = {row[0] for row in _rows(data / "ledger.db", "SELECT event_id FROM inbox")}
+    return [f"paper-trading never took {event}" for event in made if event not in taken]
 
 
 def _stores(data: Path) -> dict[str, str]:
