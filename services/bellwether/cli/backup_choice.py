@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,16 +27,9 @@ def _day(text: str | None) -> str | None:
         raise typer.BadParameter(f"{text!r}: a day is written 2026-11-27") from None
 
 
-Data = Annotated[
-    Path | None, typer.Option("--data", help="The folder of the run; else BELLWETHER_STATE, else the newest here.")
-]
-Systemd = Annotated[bool, typer.Option("--systemd", help="The system whose units are installed on this machine.")]
 FromServices = Annotated[
     bool,
     typer.Option("--from-services", hidden=True, help="The system of this pod: its services hand over what they keep."),
-]
-Location = Annotated[
-    str | None, typer.Option("--location", help="One of spec.backup.locations; else the first that has it.")
 ]
 Id = Annotated[
     str | None, typer.Argument(metavar="[ID]", help="The backup, from `bellwether backup list`; else the newest.")
@@ -44,10 +38,50 @@ SessionDay = Annotated[
     str | None,
     typer.Option("--session", metavar="DAY", callback=_day, help="The newest backup of this session, 2026-11-27."),
 ]
-File = Annotated[
-    Path | None,
-    typer.Option("-f", "--file", help="Where the state is gone: the TradingSystem that says where its backups are."),
-]
+_LOCATION = typer.Option("--location", help="One of spec.backup.locations; else the first that has it.")
+_DATA = typer.Option("--data", help="The folder of the run; else BELLWETHER_STATE, else the newest here.")
+_SYSTEMD = typer.Option("--systemd", help="The system whose units are installed on this machine.")
+_FILE = typer.Option("-f", "--file", help="Where the state is gone: the TradingSystem that says where its backups are.")
+_WHICH = {
+    "location": options.option("location", Annotated[str | None, _LOCATION]),
+    "data": options.option("data", Annotated[Path | None, _DATA]),
+    "systemd": options.option("systemd", Annotated[bool, _SYSTEMD], default=False),
+    "file": options.option("file", Annotated[Path | None, _FILE]),
+}
+
+
+@dataclass(frozen=True)
+class Which:
+    """What a person said of the system that is meant, and of its location."""
+
+    location: str | None
+    data: Path | None
+    systemd: bool
+    file: Path | None
+
+    def system(self, *, from_services: bool = False) -> tuple[Place, TradingSystem]:
+        """Return the system that is meant: of this pod, of a file, else of a run's folder or the units."""
+        from bellwether.local.backup_places import chosen, of_run, of_services
+
+        if from_services:
+            from bellwether.runtime.config import ProcessConfig
+
+            place = of_services(ProcessConfig.from_environment())
+            return place, place.system()
+        if self.file is None:
+            place = chosen(self.data, systemd=self.systemd)
+            return place, place.system()
+        if self.systemd:
+            raise typer.BadParameter("the units that are installed have a file: leave out -f, or --systemd")
+        from bellwether.local.files import load_system
+
+        system = load_system(self.file)
+        return of_run(self.data or Path(".bellwether") / system.metadata.name), system
+
+
+def of_system(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that say which system is meant; it gets a `Which` as its first argument."""
+    return options.with_options(command, _WHICH, Which)
 
 
 @contextmanager
@@ -66,27 +100,6 @@ def words(futile: int = 1) -> Iterator[None]:
 def say(line: str) -> None:
     """Write a line of progress to stderr, beside the answer."""
     options.say(f"  {line}")
-
-
-def chosen_system(
-    data: Path | None, systemd: bool, file: Path | None = None, *, from_services: bool = False
-) -> tuple[Place, TradingSystem]:
-    """Return the system that is meant: of this pod, of a file, else of a run's folder or the units."""
-    from bellwether.local.backup_places import chosen, of_run, of_services
-
-    if from_services:
-        from bellwether.runtime.config import ProcessConfig
-
-        place = of_services(ProcessConfig.from_environment())
-        return place, place.system()
-
-    if file is not None:
-        from bellwether.local.files import load_system
-
-        system = load_system(file)
-        return of_run(data or Path(".bellwether") / system.metadata.name), system
-    place = chosen(data, systemd=systemd)
-    return place, place.system()
 
 
 def opened_repositories(

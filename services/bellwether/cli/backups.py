@@ -10,15 +10,12 @@ from typing import Annotated, Any
 import typer
 
 from bellwether.cli.backup_choice import (
-    Data,
-    File,
     FromServices,
     Id,
-    Location,
     SessionDay,
-    Systemd,
-    chosen_system,
+    Which,
     found_backup,
+    of_system,
     opened_repositories,
     say,
     words,
@@ -43,12 +40,11 @@ in ~/.config/bellwether/secrets (or BELLWETHER_SECRETS).
 
 
 @app.command()
+@of_system
 def create(
+    which: Which,
     *,
     full: Annotated[bool, typer.Option("--full", help="Read every byte again, in the repository too.")] = False,
-    location: Location = None,
-    data: Data = None,
-    systemd: Systemd = False,
     from_services: FromServices = False,
     ordered_by: Annotated[str | None, typer.Option("--for", hidden=True, help="The uid of a TradingBackup.")] = None,
     known: Annotated[bool, typer.Option("--known", hidden=True, help="The location has a repository.")] = False,
@@ -63,8 +59,8 @@ def create(
         from bellwether.backups.source import Say
         from bellwether.local.backup_places import handed_over, source_of
 
-        place, system = chosen_system(data, systemd, from_services=from_services)
-        locations = repositories(system.spec.backup, location)
+        place, system = which.system(from_services=from_services)
+        locations = repositories(system.spec.backup, which.location)
         assert system.spec.backup is not None  # noqa: S101 (repositories refuses it)
         order = BackupRequest(
             system.metadata.name,
@@ -95,15 +91,8 @@ def create(
 
 
 @app.command("list")
-def list_(
-    *,
-    location: Location = None,
-    data: Data = None,
-    systemd: Systemd = False,
-    from_services: FromServices = False,
-    file: File = None,
-    output: Format = Output.text,
-) -> None:
+@of_system
+def list_(which: Which, *, from_services: FromServices = False, output: Format = Output.text) -> None:
     """List backups, newest first: those in the locations, and those that failed.
 
     A location that cannot be asked is named; it ends with 1 then.
@@ -111,20 +100,12 @@ def list_(
     with words():
         from bellwether.backups.making import BEFORE, VERIFIED, ours
 
-        place, system = chosen_system(data, systemd, file, from_services=from_services)
+        place, system = which.system(from_services=from_services)
         rows: dict[str, dict[str, Any]] = {}
         lost: list[str] = []
         for record in place.records.all("backup"):
-            rows[record.id] = {
-                "id": record.id,
-                "state": record.state,
-                "kind": record.kind,
-                "session": record.session,
-                "size": record.size,
-                "locations": [],
-                "reason": record.reason,
-            }
-        for repository, name in opened_repositories(place, system, location, lost):
+            rows[record.id] = {name: getattr(record, name) for name in _LISTED} | {"locations": []}
+        for repository, name in opened_repositories(place, system, which.location, lost):
             for key, snapshot in ours(repository, system.metadata.name).items():
                 row = rows.setdefault(key, {"id": key, "state": "complete", "size": 0, "reason": "", "locations": []})
                 row["kind"], row["session"] = snapshot.tag("kind") or "", snapshot.tag("session") or ""
@@ -146,19 +127,20 @@ def list_(
             raise CommandError("; ".join(lost))
 
 
+_LISTED = ("id", "state", "kind", "session", "size", "reason")
+
+
 def _megabytes(size: int) -> str:
     return f"{size / 1e6:.1f} MB" if size else "-"
 
 
 @app.command()
+@of_system
 def show(
+    which: Which,
     backup: Id = None,
     *,
     session: SessionDay = None,
-    location: Location = None,
-    data: Data = None,
-    systemd: Systemd = False,
-    file: File = None,
     declaration: Annotated[bool, typer.Option("--declaration", help="Only the TradingSystem, for `run`.")] = False,
     output: Format = Output.text,
 ) -> None:
@@ -167,8 +149,8 @@ def show(
         from bellwether.backups.manifest import MANIFEST, decode
         from bellwether.local.restoring import declared
 
-        place, system = chosen_system(data, systemd, file)
-        repository, snapshot, _ = found_backup(place, system, location, backup, session)
+        place, system = which.system()
+        repository, snapshot, _ = found_backup(place, system, which.location, backup, session)
         manifest = decode(repository.read(snapshot.id, MANIFEST), snapshot.tag("manifest"))
         if declaration:
             write_json(declared(manifest))
@@ -184,25 +166,18 @@ def show(
 
 
 @app.command()
-def verify(
-    backup: Id = None,
-    *,
-    session: SessionDay = None,
-    location: Location = None,
-    data: Data = None,
-    systemd: Systemd = False,
-    file: File = None,
-) -> None:
+@of_system
+def verify(which: Which, backup: Id = None, *, session: SessionDay = None) -> None:
     """Read every byte of the repository, and compare every piece of a backup with its manifest."""
     with words():
         import shutil
 
         from bellwether.local.unpacking import fetched, scratch
 
-        place, system = chosen_system(data, systemd, file)
+        place, system = which.system()
         with place.records.held():
-            found, _, key = found_backup(place, system, location, backup, session)
-            for repository, name in opened_repositories(place, system, location):
+            found, _, key = found_backup(place, system, which.location, backup, session)
+            for repository, name in opened_repositories(place, system, which.location):
                 say(f"reading all of {name}")
                 repository.check(read_data=True)
             folder = scratch(place.machine(), "verify")
@@ -214,38 +189,31 @@ def verify(
 
 
 @app.command()
-def prune(*, location: Location = None, data: Data = None, systemd: Systemd = False) -> None:
+@of_system
+def prune(which: Which) -> None:
     """Remove what has outlived spec.backup.retention; the newest verified backup stays."""
     with words():
         from bellwether.backups import making
 
-        place, system = chosen_system(data, systemd)
+        place, system = which.system()
         gone: list[str] = []
         with place.records.held():
-            for repository, _ in opened_repositories(place, system, location):
+            for repository, _ in opened_repositories(place, system, which.location):
                 assert system.spec.backup is not None  # noqa: S101 (it has locations)
                 gone += making.prune(repository, system.metadata.name, system.spec.backup.retention, say)
         sys.stdout.write(f"{len(gone)} removed\n")
 
 
 @app.command()
-def drill(
-    backup: Id = None,
-    *,
-    session: SessionDay = None,
-    location: Location = None,
-    data: Data = None,
-    systemd: Systemd = False,
-    file: File = None,
-    output: Format = Output.text,
-) -> None:
+@of_system
+def drill(which: Which, backup: Id = None, *, session: SessionDay = None, output: Format = Output.text) -> None:
     """Restore a backup into a scratch folder, compare all of it, decide the last session again, and take it away."""
     with words():
         from bellwether.local import drill as drills
 
-        place, system = chosen_system(data, systemd, file)
+        place, system = which.system()
         with place.records.held():
-            repository, _, key = found_backup(place, system, location, backup, session)
+            repository, _, key = found_backup(place, system, which.location, backup, session)
             record = asyncio.run(
                 drills.drill(place, repository, key, say, system=system.metadata.name, release=_release())
             )

@@ -8,18 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bellwether.cli.backup_choice import (
-    Data,
-    File,
-    Id,
-    Location,
-    SessionDay,
-    Systemd,
-    chosen_system,
-    found_backup,
-    say,
-    words,
-)
+from bellwether.cli.backup_choice import Id, SessionDay, Which, found_backup, of_system, say, words
 from bellwether.cli.client import CommandError
 from bellwether.cli.options import confirm
 
@@ -31,14 +20,12 @@ class Profile(StrEnum):
     standard = "standard"
 
 
+@of_system
 def restore(
+    which: Which,
     backup: Id = None,
     *,
     session: SessionDay = None,
-    location: Location = None,
-    data: Data = None,
-    systemd: Systemd = False,
-    file: File = None,
     name: Annotated[
         str | None,
         typer.Option(
@@ -79,17 +66,19 @@ def restore(
         from bellwether.cli.manage.programs import run
         from bellwether.local import restoring
 
-        place, system = chosen_system(data, systemd, file)
-        repository, _, key = found_backup(place, system, location, backup, session)
+        place, system = which.system()
+        repository, _, key = found_backup(place, system, which.location, backup, session)
         newest = f"Restore {key}, the newest, in place of {place.root}?"
         confirm(newest, yes=yes or backup is not None or session is not None)
         with place.records.held():
-            stop = partial(run, ["systemctl", "stop", "trading*"]) if systemd else None
+            stop = partial(run, ["systemctl", "stop", "trading*"]) if which.systemd else None
             found = asyncio.run(restoring.restore(place, repository, system.metadata.name, key, say, stop_units=stop))
         lines = [f"restored {key} of {found.manifest.cut:%Y-%m-%d %H:%M} UTC to {found.root}; it starts halted"]
         if found.aside is not None:
             lines.append(f"what was there is in {found.aside}: delete it when all is as it should be")
-        again = "systemctl start trading.target" if systemd else f"bellwether run {found.file} --data {found.root}"
+        again = (
+            "systemctl start trading.target" if which.systemd else f"bellwether run {found.file} --data {found.root}"
+        )
         lines.append(f"go on with: {again}; then: bellwether resume")
         sys.stdout.write("\n".join(lines) + "\n")
 

@@ -52,6 +52,7 @@ def said(words: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
         ("deploy f --port 99999", "Input should be less than or equal to 65535"),
         ("halt", "missing option '--reason'"),
         ("profile demo", "missing option '--to'. Choose from: compact, standard"),
+        ("restore --systemd -f f", "the units that are installed have a file: leave out -f, or --systemd"),
         ("trace abc --last", "give an ID or --last, not both (see bellwether trace --help)"),
         ("run", "the following arguments are required: FILE (see bellwether run --help)"),
         ("run f --port many", "argument --port: invalid int value: 'many'"),
