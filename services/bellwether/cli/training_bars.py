@@ -5,14 +5,18 @@ from __future__ import annotations
 import csv
 import gzip
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date, datetime
 from importlib.util import find_spec
 from pathlib import Path
 
 from bellwether.cli.client import CommandError, in_words
 from bellwether.market.declared import calendar_of
 from bellwether.market_data.actions import adjusted, infer_actions, splits_through
-from bellwether.market_data.rows import SourceError, SourceRow
+from bellwether.market_data.intake import take_in
+from bellwether.market_data.known import Kept, Rules, Stored
+from bellwether.market_data.loaded import held_back, recorded_of
+from bellwether.market_data.rows import Loaded, SourceError, SourceRow
+from bellwether.market_data.service import final_delay
 from bellwether.market_data.sources import RECORDED, RecordedBars, open_source
 from bellwether.messages.market_data import Bar
 from bellwether.spec.models import TradingSystem
@@ -47,9 +51,10 @@ def declared(system: TradingSystem, base: Path, before: date | None, say: Callab
     with in_words(SourceError):
         source = open_source(system.spec.data, base, None, calendar.timezone)
     found: Histories = {}
+    rules = Rules(calendar, final_delay(system.spec.data))
     for symbol in sorted(system.spec.symbols):
         try:
-            found[symbol] = _adjusted(source.load(symbol).rows)
+            found[symbol] = _taken_in(symbol, source.load(symbol), rules, say)
         except SourceError as error:
             say(f"{symbol} is left out: {error}")
     if not found:
@@ -65,6 +70,19 @@ def cut(histories: Histories, before: date | None) -> Histories:
     if before is None:
         return histories
     return {symbol: kept for symbol, bars in histories.items() if (kept := [b for b in bars if b.session < before])}
+
+
+def _taken_in(symbol: str, loaded: Loaded, rules: Rules, say: Callable[[str], None]) -> list[Bar]:
+    """Return the final bars that a system would have of a statement; those from a doubt on are named and left out."""
+    intake = take_in(Stored(), loaded, rules, datetime.now(UTC))
+    kept = {bar.session: Kept(bar, loaded.recorded_at) for bar in intake.bars}
+    bars = recorded_of(Stored(kept), rules).bars
+    words = "it has no final bar" if intake.hold is None else held_back(symbol, intake.hold)
+    if not bars:
+        raise SourceError(words)
+    if intake.hold is not None:
+        say(words)
+    return adjusted(bars, splits_through([known.action for known in intake.added], bars[-1].session))
 
 
 def _adjusted(rows: tuple[SourceRow, ...] | list[SourceRow]) -> list[Bar]:

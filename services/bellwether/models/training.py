@@ -125,7 +125,9 @@ class TrainingService:
                     error=str(error),
                 )
             finally:
-                self._wanted = None
+                # Asked for meanwhile: it is done next.
+                if self._wanted is wanted:
+                    self._wanted = None
 
     async def _due(self) -> TrainModel | None:
         """Return what the declaration wants made again by now; a replay has no sessions to wait for."""

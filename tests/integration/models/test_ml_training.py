@@ -20,6 +20,8 @@ from bellwether.messages.registry import (
     RollbackModel,
     ShadowCandidate,
 )
+from bellwether.models.outcomes import Outcomes
+from bellwether.models.training import TrainingService
 from bellwether.models.training import create as ml_training
 from bellwether.runtime.errors import RpcError
 from bellwether.training.artifact import ONNX
@@ -117,6 +119,33 @@ async def test_a_registry_of_more_models_than_a_message_holds_is_listed_and_chan
         assert [one.version for one in found.models if one.stage == "candidate"] == [one.version for one in old[-500:]]
         with pytest.raises(RpcError, match="limit is 501: it must be from 1 to 500"):
             await system.call("ml-training", "list_registry", ListRegistry(limit=501), RegisteredModels)
+
+
+async def test_training_that_is_asked_for_while_live_outcomes_are_looked_at_is_done_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks, goes_on, done = asyncio.Event(), asyncio.Event(), list[TrainModel]()
+
+    async def look(_: Outcomes) -> None:
+        looks.set()
+        await goes_on.wait()
+
+    async def train(_: TrainingService, wanted: TrainModel) -> None:
+        done.append(wanted)
+
+    monkeypatch.setattr(Outcomes, "look", look)
+    monkeypatch.setattr(TrainingService, "_train", train)
+
+    async def trained_once() -> bool:
+        return bool(done)
+
+    asked = TrainModel(MODEL, "by hand")
+    async with running({"ml-training": ml_training}, data_dir=tmp_path, declaration=declared(**SPEC)) as system:
+        await looks.wait()
+        await system.call("ml-training", "train_model", asked, TrainingState)
+        goes_on.set()
+        await until(trained_once, 10.0)
+    assert done == [asked]
 
 
 async def test_an_upload_that_is_not_what_its_version_says_is_refused(tmp_path: Path) -> None:
