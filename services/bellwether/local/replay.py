@@ -26,6 +26,7 @@ from bellwether.messages.scheduling import ReplayState
 from bellwether.messages.trading import Account, LedgerCheck, ListOrders, Orders, Positions
 from bellwether.runtime.config import ProcessConfig
 from bellwether.runtime.errors import RpcError
+from bellwether.runtime.footprint import use_large_pages
 from bellwether.runtime.history import PAGE
 from bellwether.runtime.logs import configure_logs
 from bellwether.runtime.memory_bus import MemoryBroker
@@ -212,6 +213,8 @@ async def _to_the_end(services: ServiceCaller, stopping: asyncio.Event) -> tuple
         if state.state == "failed":
             raise RunError(f"the replay failed: {state.error}")
         if began is None and state.state != "waiting":
+            # By now bars and model are there.
+            use_large_pages()
             began = time.monotonic()
         if state.state == "complete":
             progress.end()
@@ -264,13 +267,11 @@ def time_left(seconds: float, done: int, left: int) -> str:
 async def _sum(services: ServiceCaller, system: TradingSystem, state: ReplayState, seconds: float) -> ReplaySum:
     account = await services.ask("paper-trading", "get_account", None, Account, state)
     decisions = await services.ask("prediction", "list_decisions", ListDecisions(limit=1), Decisions, state)
-    orders = await services.ask("paper-trading", "list_orders", ListOrders(limit=1), Orders, state)
+    orders: dict[str | None, int] = {}
+    for status in (None, "refused", "cancelled", "expired"):
+        question = ListOrders(status=status, limit=1)
+        orders[status] = (await services.ask("paper-trading", "list_orders", question, Orders, state)).total
     ledger = await services.ask("paper-trading", "check_ledger", None, LedgerCheck, state)
-    refused = await services.ask("paper-trading", "list_orders", ListOrders(status="refused", limit=1), Orders, state)
-    cancelled = await services.ask(
-        "paper-trading", "list_orders", ListOrders(status="cancelled", limit=1), Orders, state
-    )
-    expired = await services.ask("paper-trading", "list_orders", ListOrders(status="expired", limit=1), Orders, state)
     rate = await services.ask("prediction", "get_buy_rate", GetBuyRate("all"), BuyRate, state)
     coverage = await services.ask("market-data", "get_coverage", GetCoverage(), Coverage, state)
     histories, without = await histories_of(services, system.spec.symbols, state)
@@ -280,7 +281,7 @@ async def _sum(services: ServiceCaller, system: TradingSystem, state: ReplayStat
         first_session=str(state.first_session),
         last_session=str(state.last_session),
         decisions=decisions.total,
-        orders=orders.total,
+        orders=orders[None],
         filled=account.orders_filled,
         commission=str(account.commission),
         equity=str(account.equity),
@@ -293,8 +294,8 @@ async def _sum(services: ServiceCaller, system: TradingSystem, state: ReplayStat
         seconds=round(seconds, 3),
         decisions_per_second=round(decisions.total / seconds, 1) if seconds else 0.0,
         actions=shares_of(rate.actions),
-        refused=refused.total,
-        cancelled=cancelled.total + expired.total,
+        refused=orders["refused"],
+        cancelled=orders["cancelled"] + orders["expired"],
         open_positions=await _open(services, coverage, state),
         bars_end={symbol: day.isoformat() for symbol, day in sorted(ends.items())},
         predictions_failed=state.predictions_failed,

@@ -10,8 +10,9 @@ import asyncio
 import itertools
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
+from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -237,33 +238,23 @@ class Call(msgspec.Struct, frozen=True):
         """
         await self.context.holding.wait()
         event = self.event(event_type, data, event_id=event_id, priority=priority)
+        bus, pause = self.context.bus, 0.05
         headers = None if event.trace is None else {envelope.TRACE_HEADER: event.trace}
-        pause = 0.05
+        send: Callable[[], Awaitable[Any]]
+        send = partial(bus.publish_event, event.subject, event.body, message_id=event.message_id, headers=headers)
         while True:
             try:
-                await self.context.bus.publish_event(
-                    event.subject, event.body, message_id=event.message_id, headers=headers
-                )
+                await send()
                 return
             except PayloadTooLarge as error:
-                await self._bury(event_type, event, error)
-                return
+                _log.error("event %s is a dead letter: %s", event.message_id, error)
+                send = partial(bury, bus, self.context.row.name, event_type, event, f"it cannot be published: {error}")
             except BusError as error:
                 # The same id again is dropped by the stream, so trying again is always safe.
                 if self.remaining <= pause:
                     raise RpcError(errors.UNAVAILABLE, f"event {event_type} is not stored: {error}") from None
                 await asyncio.sleep(pause)
                 pause = min(2.0, pause * 2)
-
-    async def _bury(self, event_type: str, event: OutboxEvent, why: PayloadTooLarge) -> None:
-        """Make a dead letter of an event that can never be published."""
-        _log.error("event %s is a dead letter: %s", event.message_id, why)
-        try:
-            await bury(self.context.bus, self.context.row.name, event_type, event, f"it cannot be published: {why}")
-        except BusError as error:
-            raise RpcError(
-                errors.UNAVAILABLE, f"event {event_type} is too large, and no dead letter yet: {error}"
-            ) from None
 
 
 async def bury(

@@ -1,4 +1,6 @@
-"""Memory that only the start needed, given back while a process runs: freed heap, and code that was run once.
+"""The memory of a process: what only its start needed is given back, and a replay's is kept in large pages.
+
+Given back while a process runs are freed heap, and code that was run once.
 
 Loading ONNX Runtime alone touches 15 MB of its code and tables; later a few hundred kilobytes of them are used. Pages
 of a file that nobody wrote to are dropped from this process and read again from the system's page cache when they are
@@ -19,8 +21,9 @@ FIRST_SECONDS = 30.0
 AGAIN_SECONDS = 60.0
 SMALLEST = 256 * 1024
 """Bytes below which a mapping is not worth a system call."""
-_MADV_DONTNEED = 4
-_SMAPS = Path("/proc/self/smaps")
+_LIBRARY = ctypes.CDLL(None)
+_MADV_DONTNEED, _MADV_HUGEPAGE, _MADV_COLLAPSE = 4, 14, 25
+_SMAPS, _MAPS = Path("/proc/self/smaps"), Path("/proc/self/maps")
 _HEAD = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) (\S{4}) \S+ \S+ (\d+)(?: |$)")
 
 
@@ -48,15 +51,28 @@ def give_back() -> int:
         looks = _SMAPS.read_text(), _SMAPS.read_text()
     except OSError:
         return 0
-    library = ctypes.CDLL(None, use_errno=True)
-    if trim := getattr(library, "malloc_trim", None):
+    if trim := getattr(_LIBRARY, "malloc_trim", None):
         trim(0)
-    library.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
-    dropped = 0
-    for one in unwritten_in_both(*looks):
-        if library.madvise(one.start, one.length, _MADV_DONTNEED) == 0:
-            dropped += one.length
-    return dropped
+    return sum(one.length for one in unwritten_in_both(*looks) if _advise(one, _MADV_DONTNEED))
+
+
+def use_large_pages() -> None:
+    """Ask Linux to hold what this process has written in pages of 2 MB: a long computation finds its data sooner."""
+    for one in written(_MAPS.read_text()) if _MAPS.exists() else ():
+        _advise(one, _MADV_HUGEPAGE)
+        _advise(one, _MADV_COLLAPSE)
+
+
+def _advise(one: Mapping, advice: int) -> bool:
+    return bool(_LIBRARY.madvise(ctypes.c_void_p(one.start), ctypes.c_size_t(one.length), advice) == 0)
+
+
+def written(maps: str) -> Iterator[Mapping]:
+    """Return the private mappings of no file that can be written to: heap, objects, stacks."""
+    for head in filter(None, map(_HEAD.match, maps.splitlines())):
+        start, end, rights, inode = head.groups()
+        if rights == "rw-p" and inode == "0":
+            yield Mapping(int(start, 16), int(end, 16) - int(start, 16))
 
 
 def unwritten_in_both(first: str, second: str) -> set[Mapping]:

@@ -274,11 +274,10 @@ class Store:
 
     async def claimed(self, run: str, event_ids: Iterable[str]) -> set[str]:
         """Return those of the events whose effect is in."""
-        wanted = list(event_ids)
 
         def look(tx: Transaction) -> set[str]:
             query = "SELECT 1 FROM inbox WHERE run = ? AND event_id = ?"
-            return {one for one in wanted if tx.driver.execute(query, (run, one)).fetchone()}
+            return {one for one in event_ids if tx.driver.execute(query, (run, one)).fetchone()}
 
         return await self.transact(look)
 

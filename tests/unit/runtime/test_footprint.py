@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from bellwether.runtime.footprint import Mapping, unwritten, unwritten_in_both
+from bellwether.runtime.footprint import Mapping, unwritten, unwritten_in_both, use_large_pages, written
 
 _SMAPS = """\
 {start:x}-{end:x} {rights} 00001000 fe:00 {inode} {name}
@@ -34,6 +34,17 @@ def test_what_holds_a_page_of_its_own_stays() -> None:
 def test_memory_that_can_be_written_is_shared_or_is_no_files_stays() -> None:
     kept = smaps(rights="rw-p") + smaps(rights="r--s") + smaps(inode=0)
     assert list(unwritten(kept)) == []
+
+
+def test_a_process_s_own_memory_is_what_is_private_and_written_and_of_no_file() -> None:
+    others = smaps(rights="rw-p") + smaps(rights="rw-s", inode=0) + smaps(rights="---p", inode=0)
+    assert list(written(others + smaps(rights="rw-p", inode=0))) == [Mapping(0x7F0000000000, 1 << 20)]
+
+
+def test_what_was_written_is_the_same_in_large_pages() -> None:
+    kept = [bytes([number % 256]) * 100_000 for number in range(100)]
+    use_large_pages()
+    assert kept == [bytes([number % 256]) * 100_000 for number in range(100)]
 
 
 def test_a_library_that_is_being_loaded_between_two_looks_stays() -> None:
