@@ -35,7 +35,11 @@ _WORDS: tuple[tuple[Failure, str], ...] = (
     (Failure.FULL, r"no space left on device|disk quota exceeded|file too large|insufficient ?storage"),
     (Failure.LOCKED, r"already locked"),
     (Failure.UNREACHABLE, r"connection refused|no such host|i/o timeout|dial tcp|no route to host|connection reset"),
-    (Failure.NO_REPOSITORY, r"is there a repository at|unable to open config file|config file.*does not exist"),
+    # "Is there a repository at the following location?" follows any failure, a server's too.
+    (
+        Failure.NO_REPOSITORY,
+        r"unable to open config file.*(?:no such file|not a directory|does not exist)|config file.*does not exist",
+    ),
     # After those that name the repository's path, which may have any word in it.
     (
         Failure.DAMAGED,

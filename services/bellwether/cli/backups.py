@@ -122,7 +122,7 @@ def list_(which: Which, *, from_services: FromServices = False, output: Format =
             + (f"  before the restore of {row['before']}" if row.get("before") else "")
             for row in found
         ]
-        write_answer(output, found, lines or ["no backup of this system has been made yet"])
+        write_answer(output, found, lines or ([] if lost else ["no backup of this system has been made yet"]))
         if lost:
             raise CommandError("; ".join(lost))
 

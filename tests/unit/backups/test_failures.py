@@ -22,6 +22,10 @@ SAID = {
     "Fatal: unable to open config file: Get http://x/: dial tcp 127.0.0.1:1: connect: connection refused": (
         Failure.UNREACHABLE
     ),
+    "Fatal: unable to open config file: Stat: 500 Internal Server Error\nIs there a repository at the following "
+    "location?\ns3:http://x/b": Failure.OTHER,
+    "Fatal: unable to open config file: Stat: The specified key does not exist.\nIs there a repository at the "
+    "following location?\ns3:http://x/b": Failure.NO_REPOSITORY,
     "unable to create lock in backend: repository is already locked by PID 4 on vm": Failure.LOCKED,
     "Fatal: create repository at /x failed: mkdir /x: permission denied": Failure.NOT_WRITABLE,
     "something new": Failure.OTHER,
@@ -35,7 +39,7 @@ def test_words_are_distinguished(words: str, failure: Failure) -> None:
 
 def test_what_cannot_get_better_is_not_waited_for() -> None:
     assert is_futile("Stat(<config/0>) returned error, retrying after 1s: Access Denied.")
-    assert not is_futile("Save(<data/1>) returned error, retrying after 1s: internal error")
+    assert not is_futile("Save(<data/1>) returned error, retrying after 1s: 503 Service Unavailable")
 
 
 def test_the_line_that_says_most_is_reported() -> None:
