@@ -17,8 +17,6 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-import msgspec
-
 from bellwether.backups.databases import CopyError, newest_session
 from bellwether.backups.errors import BackupError
 from bellwether.backups.inspecting import pieces_in
@@ -193,8 +191,7 @@ class Making:
         return BackupFailed(self._record, final=final)
 
     def _note(self, **changes: object) -> None:
-        self._record = msgspec.structs.replace(self._record, **changes)
-        self._records.write(self._record)
+        self._record = self._records.change(self._record, **changes)
 
 
 def prune(repository: Repository, system: str, retention: BackupRetention, say: Say) -> list[str]:

@@ -87,6 +87,12 @@ class Records:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_durably(self._path(record), msgspec.json.format(msgspec.json.encode(record), indent=1))
 
+    def change(self, record: Record, **changes: object) -> Record:
+        """Store a record with some fields changed; return it."""
+        changed = msgspec.structs.replace(record, **changes)
+        self.write(changed)
+        return changed
+
     def all(self, work: Work | None = None) -> list[Record]:
         """Return the records, oldest first; what cannot be read is passed over."""
         found = []
@@ -113,7 +119,7 @@ class Records:
         for record in self.all():
             if record.state == "running":
                 reason = f"its process ended at the step: {record.step}"
-                self.write(msgspec.structs.replace(record, state="failed", reason=reason, ended=datetime.now(UTC)))
+                self.change(record, state="failed", reason=reason, ended=datetime.now(UTC))
 
     def _path(self, record: Record) -> Path:
         return self._folder / f"{record.work}-{record.id}.json"

@@ -160,8 +160,8 @@ class BackupService:
         if self._pod:
             raise RpcError(
                 "RESTORE_FROM_OUTSIDE",
-                "a running system is not replaced: on a machine restore it from where it is kept, with "
-                f"`bellwether restore {request.backup_id} -f FILE --data FOLDER`; it starts halted",
+                "a running system is not replaced: declare one with spec.restoreFrom, this backup's repository and id; "
+                f"on a machine `bellwether restore {request.backup_id} -f FILE --data FOLDER`; it starts halted",
             )
         raise RpcError(
             "RESTORE_FROM_OUTSIDE",

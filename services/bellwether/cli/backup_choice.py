@@ -104,43 +104,41 @@ def say(line: str) -> None:
 
 def opened_repositories(
     place: Place, system: TradingSystem, only: str | None, lost: list[str] | None = None
-) -> list[tuple[Repository, str]]:
-    """Return the repositories of a system's locations, with the locations' names; `only`: this one's alone.
+) -> Iterator[tuple[Repository, str]]:
+    """Yield the repositories of a system's locations, with the locations' names; `only`: this one's alone.
 
     `lost` gets why one cannot be used; without it, that ends the command.
     """
-    from bellwether.backups.errors import BackupError
     from bellwether.backups.locations import opened, repositories
+    from bellwether.backups.restic import RepositoryError
+    from bellwether.backups.secrets import SecretError
 
     machine = place.machine()
-    found = []
     for one in repositories(system.spec.backup, only):
         try:
-            found.append((opened(one, machine, make=False), one.name))
-        except BackupError as error:
+            repository = opened(one, machine, make=False)
+        except (RepositoryError, SecretError) as error:
             if lost is None:
                 raise
             lost.append(str(error))
-    return found
+        else:
+            yield repository, one.name
 
 
 def found_backup(
     place: Place, system: TradingSystem, only: str | None, backup: str | None, session: str | None
 ) -> tuple[Repository, Any, str]:
     """Return the backup that is meant, its snapshot and its id: by id, by session, else the newest that is verified."""
-    from bellwether.backups.locations import opened, repositories
     from bellwether.backups.making import chosen, snapshot_of
     from bellwether.backups.restic import RepositoryError
-    from bellwether.backups.secrets import SecretError
 
     if backup is not None and session is not None:
         raise typer.BadParameter("give an ID or --session, not both")
     errors: list[str] = []
-    for location in repositories(system.spec.backup, only):
+    for repository, _ in opened_repositories(place, system, only, errors):
         try:
-            repository = opened(location, place.machine(), make=False)
             key = chosen(repository, system.metadata.name, backup, session)
-        except (RepositoryError, SecretError) as error:
+        except RepositoryError as error:
             errors.append(str(error))
             continue
         if key is not None:

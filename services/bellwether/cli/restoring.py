@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import sys
-from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from bellwether.cli.backup_choice import Id, SessionDay, Which, found_backup, of_system, say, words
 from bellwether.cli.client import CommandError
 from bellwether.cli.options import confirm
-
-
-class Profile(StrEnum):
-    """The profiles that a system may have."""
-
-    compact = "compact"
-    standard = "standard"
 
 
 @of_system
@@ -85,7 +77,7 @@ def restore(
 
 def profile(
     system: Annotated[str, typer.Argument(metavar="SYSTEM", help="The TradingSystem, of a cluster.")],
-    to: Annotated[Profile, typer.Option("--to", help="The profile of the new system.")],
+    to: Annotated[Literal["compact", "standard"], typer.Option("--to", help="The profile of the new system.")],
     name: Annotated[str, typer.Option("--as", metavar="NAME", help="The new system's name.")],
     context: Annotated[str | None, typer.Option("--context", help="The cluster, of those in KUBECONFIG.")] = None,
     namespace: Annotated[str | None, typer.Option("--namespace", "-n", help="The system's.")] = None,
@@ -108,7 +100,7 @@ def profile(
     found = kubectl.get("tradingsystems.bellwether.dev", system)
     if found is None:
         raise CommandError(f"there is no TradingSystem {system} in namespace {kubectl.namespace}")
-    documents = documents_with_profile(found, to.value, name)
+    documents = documents_with_profile(found, to, name)
     for one in documents:
         kind, wanted = one["kind"], one["metadata"]["name"]
         if kubectl.get(f"{kind.lower()}s.bellwether.dev", wanted) is not None:

@@ -201,7 +201,8 @@ def notifications(found: dict[str, Any]) -> RenderableType:
         "notification", "kind", "from", "owed", "held", "last delivered (UTC)", "state", right=("owed",)
     )
     for one in found["channels"]:
-        state = Text("delivers", style="green") if one["failing"] is None else Text(one["failing"], style="bold red")
+        good = "delivers" if one["last_delivered"] else "nothing sent yet"
+        state = Text(one["failing"] or good, style="bold red" if one["failing"] else "green")
         owed, held = str(one["owed"]), str(one["held"])
         last = short_time(one["last_delivered"])
         channels.add_row(one["name"], one["kind"], one["min_severity"], owed, held, last, state)

@@ -17,8 +17,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import msgspec
-
 from bellwether.backups.errors import BackupError
 from bellwether.backups.locations import opened
 from bellwether.backups.records import Record
@@ -169,10 +167,10 @@ async def drill(place: Place, repository: Repository, backup_id: str, say: Say, 
     began = time.monotonic()
     try:
         manifest = fetched(repository, system, backup_id, folder / "pieces", say)
-        records.write(record := msgspec.structs.replace(record, step="restore"))
+        record = records.change(record, step="restore")
         directory = RunDirectory(folder / "run")
         ledger = await rebuilt(manifest, folder / "pieces", directory, say)
-        records.write(record := msgspec.structs.replace(record, step="decide"))
+        record = records.change(record, step="decide")
         declaration = TradingSystem.model_validate(manifest.declaration)
         outcomes = await decided_again(declaration, directory.data, was=manifest.release, release=release)
         say(f"decisions of the last session computed again: {counted(outcomes)}")
@@ -185,14 +183,11 @@ async def drill(place: Place, repository: Repository, backup_id: str, say: Say, 
             "seconds": round(time.monotonic() - began, 1),
             **{f"decisions {outcome}": count for outcome, count in sorted(outcomes.items())},
         }
-        record = msgspec.structs.replace(
-            record, state="complete", step="", ended=datetime.now(UTC), figures=figures, size=manifest.size
-        )
-        records.write(record)
-        return record
+        ended = datetime.now(UTC)
+        return records.change(record, state="complete", step="", ended=ended, figures=figures, size=manifest.size)
     except BaseException as error:
         reason = str(error) or type(error).__name__
-        records.write(msgspec.structs.replace(record, state="failed", reason=reason, ended=datetime.now(UTC)))
+        records.change(record, state="failed", reason=reason, ended=datetime.now(UTC))
         raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)

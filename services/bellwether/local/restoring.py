@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import httpx
-import msgspec
 
 from bellwether.backups.errors import BackupError
 from bellwether.backups.locations import repositories
@@ -76,7 +75,7 @@ async def restore(
     pieces, ready = scratch(machine, "incoming"), scratch(machine, NEXT)
     try:
         manifest = fetched(repository, system, backup_id, pieces, say)
-        records.write(record := msgspec.structs.replace(record, step="restore"))
+        record = records.change(record, step="restore")
         state = RunDirectory(ready)
         if (root / "identity.json").exists():
             ready.mkdir(mode=0o700)
@@ -87,32 +86,25 @@ async def restore(
         if new:
             shutil.copy2(ready / "identity.json", root / "identity.json")
         else:
-            records.write(record := msgspec.structs.replace(record, step="keep"))
+            record = records.change(record, step="keep")
             await _kept(place, manifest, say)
-        records.write(record := msgspec.structs.replace(record, step="stop"))
+        record = records.change(record, step="stop")
         await (stopped(root, backup_id, say) if stop_units is None else asyncio.to_thread(stop_units))
-        records.write(record := msgspec.structs.replace(record, step="swap"))
+        record = records.change(record, step="swap")
         with opened(root, fresh=False):
             names = SWAPPED if stop_units is None else _by_unit(place, state)
             begin_swap(root, f"{ASIDE}{backup_id}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}", names)
             aside = finish_swap(root)
         file = root / DECLARATION_FILE
         file.write_text(json.dumps(declared(manifest), indent=1) + "\n")
-        records.write(
-            msgspec.structs.replace(
-                record,
-                state="complete",
-                step="",
-                ended=datetime.now(UTC),
-                figures={"seconds": round(time.monotonic() - began, 1), "orders": ledger.orders},
-            )
-        )
+        figures = {"seconds": round(time.monotonic() - began, 1), "orders": ledger.orders}
+        records.change(record, state="complete", step="", ended=datetime.now(UTC), figures=figures)
         if new and aside is not None:
             aside.rmdir()
         return Restored(manifest, root, None if new else aside, file)
     except BaseException as error:
         reason = str(error) or type(error).__name__
-        records.write(msgspec.structs.replace(record, state="failed", reason=reason, ended=datetime.now(UTC)))
+        records.change(record, state="failed", reason=reason, ended=datetime.now(UTC))
         raise
     finally:
         for folder in (pieces, ready):

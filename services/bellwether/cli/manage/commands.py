@@ -13,7 +13,7 @@ import typer
 
 from bellwether.cli.client import CommandError, in_words
 from bellwether.cli.manage.finding import find, state_root
-from bellwether.cli.manage.places import On, Part, Place, chosen, services_of
+from bellwether.cli.manage.places import On, Part, Place, check_services, chosen, services_of
 from bellwether.cli.options import (
     Format,
     Output,
@@ -136,8 +136,6 @@ def logs(
 
     parts = place.parts()
     if services:
-        from bellwether.cli.manage.places import check_services
-
         wanted = set(check_services(services))
         parts = [one for one in parts if one.name in wanted or wanted & set(one.services)]
         if not parts:
@@ -212,14 +210,11 @@ def _deploy_here(file: Path, image: str | None, port: int) -> list[str]:
             from bellwether.cli.manage import compose_place
 
             return compose_place.deploy(file, state_root(), name, image)
-        return _deploy_local(file, state_root() / name, port)
+        from bellwether.local.detached import Start, start_detached, stop_detached
 
-
-def _deploy_local(file: Path, root: Path, port: int) -> list[str]:
-    from bellwether.local.detached import Start, start_detached, stop_detached
-
-    ended = stop_detached(root)
-    found = start_detached(Start(file, port), root, [], say)
+        root = state_root() / name
+        ended = stop_detached(root)
+        found = start_detached(Start(file, port), root, [], say)
     return [f"{'restarted' if ended else 'started'}: {found.url}, process {found.pid}, state in {root}"]
 
 

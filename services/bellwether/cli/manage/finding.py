@@ -18,7 +18,7 @@ def state_root() -> Path:
 
 
 def find(on: On | None, target: Target, say: Callable[[str], None]) -> Place:
-    """Return the place that is meant; progress goes to `tell`.
+    """Return the place that is meant; progress goes to `say`.
 
     Raises:
         CommandError: if there is none, or several, or what was said does not fit together.
