@@ -53,6 +53,7 @@ with socket.socket(socket.AF_UNIX) as old:
         reported += part
 print(reported.decode())
 """
+BACKUP = {"locations": [{"name": "disk", "kind": "folder", "path": "/srv/repo", "secretRef": {"name": "repo"}}]}
 RESTART = 5.0
 """R13's RestartSec."""
 ENDS = 150.0
@@ -203,6 +204,16 @@ def test_units_stop_in_reverse_order_and_start_again(machine: Machine) -> None:
     assert parts(machine)["nats"]["state"] == "running"
 
 
+def asked(machine: Machine, *words: str) -> str:
+    """Return what the program answers, with the secret of the backups and the gateway's token."""
+    token = machine.run("cat", "/etc/bellwether/keys/gateway.token").stdout.strip()
+    variables = ["BELLWETHER_RESTIC=/srv/restic", "BELLWETHER_SECRETS=/srv/secrets", f"BELLWETHER_TOKEN={token}"]
+    program = [f"PYTHONPATH={HOME}/services", f"{HOME}/venv/bin/python", "-m", "bellwether"]
+    done = machine.run("env", *variables, *program, *words, seconds=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def test_a_backup_is_restored_in_place_of_what_units_have_and_they_start_halted(machine: Machine) -> None:
     restic = shutil.which("restic")
     if restic is None:
@@ -211,30 +222,19 @@ def test_a_backup_is_restored_in_place_of_what_units_have_and_they_start_halted(
     (machine.files / "secrets").mkdir()
     (machine.files / "secrets" / "repo").touch(0o600)
     (machine.files / "secrets" / "repo").write_text("password=correct-horse-battery\n")
-    where = {"name": "disk", "kind": "folder", "path": "/srv/repo", "secretRef": {"name": "repo"}}
-    done = machine.bellwether("deploy", write(machine, backup={"locations": [where]}), "--on", "systemd")
+    done = machine.bellwether("deploy", write(machine, backup=BACKUP), "--on", "systemd")
     assert done.returncode == 0, done.stderr
-    token = machine.run("cat", "/etc/bellwether/keys/gateway.token").stdout.strip()
-    variables = ["BELLWETHER_RESTIC=/srv/restic", "BELLWETHER_SECRETS=/srv/secrets", f"BELLWETHER_TOKEN={token}"]
-    program = ["env", *variables, f"PYTHONPATH={HOME}/services", f"{HOME}/venv/bin/python", "-m", "bellwether"]
-
-    def asked(*words: str) -> str:
-        ran = machine.run(*program, *words, seconds=300)
-        assert ran.returncode == 0, ran.stderr
-        return ran.stdout
-
-    made = json.loads(asked("backup", "create", "--systemd", "-o", "json"))["id"]
+    made = json.loads(asked(machine, "backup", "create", "--systemd", "-o", "json"))["id"]
     models = machine.run("find", "/var/lib/trading/ml-model", "-type", "f").stdout
     machine.run("systemctl", "stop", "trading*")
     machine.run("rm", "-r", "/var/lib/trading/paper-trading", "/var/lib/trading/nats")
     machine.run("sh", "-c", "echo lost > /var/lib/trading/prediction/decisions.db")
-    reported = asked("restore", made, "--systemd")
+    reported = asked(machine, "restore", made, "--systemd")
     assert "go on with: systemctl start trading.target; then: bellwether resume" in reported
     assert machine.run("systemctl", "start", "trading.target").returncode == 0
     eventually("all units run", lambda: {one["state"] for one in parts(machine).values()} == {"running"})
-    eventually("the gateway answers", lambda: machine.run(*program, "status").returncode == 0)
-    assert f"restored from backup {made}" in asked("status")
-    assert "orders are allowed" in asked("resume", "--reason", "compared")
+    assert f"restored from backup {made}" in asked(machine, "status")
+    assert "orders are allowed" in asked(machine, "resume", "--reason", "compared")
     assert machine.run("find", "/var/lib/trading/ml-model", "-type", "f").stdout == models
     owners = machine.run("find", "/var/lib/trading", "-name", "*.db", "-not", "-path", "*/before-*", "-printf", "%u\n")
     assert set(owners.stdout.split()) == {"trading"}
@@ -242,11 +242,16 @@ def test_a_backup_is_restored_in_place_of_what_units_have_and_they_start_halted(
     assert kept == "lost\n"
 
 
-def test_another_profile_replaces_the_units_and_undeploy_keeps_the_data(machine: Machine) -> None:
-    done = machine.bellwether("deploy", write(machine, profile="compact"), "--on", "systemd")
+def test_another_profile_goes_on_from_a_backup_and_undeploy_keeps_the_data(machine: Machine) -> None:
+    done = machine.bellwether("deploy", write(machine, profile="compact", backup=BACKUP), "--on", "systemd")
     assert done.returncode == 0, done.stderr
     assert "removed trading-prediction.service" in done.stdout
     assert list(parts(machine)) == ["nats", "bootstrap", "system"]
+    if (machine.files / "repo").exists():
+        asked(machine, "restore", "--yes", "--systemd")
+        assert machine.run("systemctl", "start", "trading.target").returncode == 0
+        eventually("all units run", lambda: {one["state"] for one in parts(machine).values()} == {"running"})
+        assert "restored from backup" in asked(machine, "status")
     machine.terminal.run("undeploy", "--on", "systemd", keys="y\n", when="[y/N]").ended(0, "data is kept in")
     machine.terminal.run("status", "--on", "systemd").ended(1, "no system was found")
     assert machine.run("systemctl", "list-units", "trading*", "--no-legend", "--all").stdout.strip() == ""
