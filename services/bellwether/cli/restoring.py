@@ -71,7 +71,7 @@ def restore(
         again = (
             "systemctl start trading.target" if which.systemd else f"bellwether run {found.file} --data {found.root}"
         )
-        lines.append(f"go on with: {again}; then: bellwether resume")
+        lines.append(f"go on with: {again}; then: bellwether resume --reason ...")
         sys.stdout.write("\n".join(lines) + "\n")
 
 
