@@ -24,15 +24,8 @@ _NOT_IN_A_TOKEN = re.compile(r"[^a-z0-9]+")
 
 
 def symbol_token(symbol: str) -> str:
-    """Return a symbol as one token of a subject, a key or a Kubernetes name: `CBA.AX` becomes `cba-ax`.
-
-    Raises:
-        ValueError: if nothing is left of the symbol.
-    """
-    token = _NOT_IN_A_TOKEN.sub("-", symbol.lower()).strip("-")
-    if not token:
-        raise ValueError(f"symbol {symbol!r}: a symbol needs a letter or a digit")
-    return token
+    """Return a symbol as one token of a subject or key: `CBA.AX` becomes `cba-ax`; empty for what can be no symbol."""
+    return _NOT_IN_A_TOKEN.sub("-", symbol.lower()).strip("-")
 
 
 def rpc_subject(service: str, method: str) -> str:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import csv
 import gzip
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import date
 from importlib.util import find_spec
 from pathlib import Path
 
 from bellwether.cli.client import CommandError, in_words
 from bellwether.market.declared import calendar_of
 from bellwether.market_data.actions import adjusted, infer_actions, splits_through
-from bellwether.market_data.intake import take_in
-from bellwether.market_data.known import Kept, Rules, Stored
-from bellwether.market_data.loaded import held_back, recorded_of
+from bellwether.market_data.intake import read_statement
+from bellwether.market_data.known import Rules
+from bellwether.market_data.loaded import held_back
 from bellwether.market_data.rows import Loaded, SourceError, SourceRow
 from bellwether.market_data.service import final_delay
 from bellwether.market_data.sources import RECORDED, RecordedBars, open_source
@@ -74,15 +74,14 @@ def cut(histories: Histories, before: date | None) -> Histories:
 
 def _taken_in(symbol: str, loaded: Loaded, rules: Rules, say: Callable[[str], None]) -> list[Bar]:
     """Return the final bars that a system would have of a statement; those from a doubt on are named and left out."""
-    intake = take_in(Stored(), loaded, rules, datetime.now(UTC))
-    kept = {bar.session: Kept(bar, loaded.recorded_at) for bar in intake.bars}
-    bars = recorded_of(Stored(kept), rules).bars
-    words = "it has no final bar" if intake.hold is None else held_back(symbol, intake.hold)
+    found = read_statement(loaded, rules.calendar)
+    bars = [one.row.bar for one in found.rows if rules.final(one.row.session, loaded.recorded_at)]
+    words = "it has no final bar" if found.hold is None else held_back(symbol, found.hold)
     if not bars:
         raise SourceError(words)
-    if intake.hold is not None:
+    if found.hold is not None:
         say(words)
-    return adjusted(bars, splits_through([known.action for known in intake.added], bars[-1].session))
+    return adjusted(bars, splits_through(found.actions, bars[-1].session))
 
 
 def _adjusted(rows: tuple[SourceRow, ...] | list[SourceRow]) -> list[Bar]:

@@ -233,10 +233,7 @@ class MarketDataService:
 
     async def get_freshness(self, call: Call) -> messages.Freshness:
         """Return whether the newest bars are those that can be expected."""
-        try:
-            return self.book.freshness(call.as_of)
-        except OutsideCalendar as error:
-            raise RpcError("OUTSIDE_CALENDAR", str(error)) from error
+        return self.book.freshness(call.as_of)
 
     async def get_windows(self, request: messages.GetWindows, call: Call) -> messages.Windows:
         """Return state and newest bars of several symbols."""
@@ -262,8 +259,6 @@ class MarketDataService:
                 found[symbol] = evidence_of(self.book, symbol, request.count, call.as_of, known)
             except NoData as error:
                 errors[symbol] = ErrorBody(error.code, error.message)
-            except OutsideCalendar as error:
-                raise RpcError("OUTSIDE_CALENDAR", str(error)) from error
         return messages.Evidences(found, errors)
 
     async def publish_bars(self, request: messages.PublishBars, call: Call) -> messages.PublishedBars:

@@ -109,7 +109,7 @@ def _price(data: Mapping[str, Any]) -> float | None:
 
 
 def _within(value: Any, low: float, high: float) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e300:
         return False
     return low <= value <= high
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from bellwether.market.sessions import OutsideCalendar
 from bellwether.messages.alarms import alarm
 from bellwether.messages.envelope import LIVE
 from bellwether.messages.market_data import Bar, Evidences, GetEvidence
@@ -167,10 +166,7 @@ class QualityService:
         symbol = reported.symbol
         if kept is None or not reported.unchanged:
             quiet = all_plausible(reported.bars, () if kept is None else kept.plausible)
-            try:
-                evidence = evidence_of(reported, self.context.declaration.calendar, as_of, plausible=quiet)
-            except OutsideCalendar as error:
-                raise RpcError("OUTSIDE_CALENDAR", str(error)) from error
+            evidence = evidence_of(reported, self.context.declaration.calendar, as_of, plausible=quiet)
             close = reported.bars[-1].close if reported.bars else None
             quality = assess(evidence, least, reported.revision)
             kept = _Kept(reported.token, least, close, quality, reported.bars if quiet else ())

@@ -159,7 +159,10 @@ class OldSocket:
         params = request.get("params") or {}
         if not isinstance(params, dict):
             return _invalid(number, "`params` is an object")
-        return as_old(msgspec.json.decode(await self._rpc.answer(request["method"], params, BUDGET)), number)
+        try:
+            return as_old(msgspec.json.decode(await self._rpc.answer(request["method"], params, BUDGET)), number)
+        except UnicodeEncodeError:
+            return _invalid(number, "`params` has half of a character (a lone surrogate)")
 
 
 def parse(data: bytes | bytearray) -> tuple[Any, bytes]:
@@ -175,7 +178,7 @@ def parse(data: bytes | bytearray) -> tuple[Any, bytes]:
         return None, b""
     try:
         return json.loads(stripped[:end]), stripped[end:]
-    except ValueError:
+    except (ValueError, RecursionError):
         return "no JSON", b""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import re
 import typing
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 from opentelemetry.trace import SpanKind
 
+from bellwether.market.sessions import OutsideCalendar
 from bellwether.messages import envelope
 from bellwether.naming import rpc_subjects
 from bellwether.runtime import errors
@@ -194,8 +196,9 @@ class RpcServer:
                 mark_failed(span, error)
             raise RpcError(error.code, error.message, **_plain(error.detail)) from error
         except Exception as error:
-            code = errors.INTERNAL
-            raise self._internal(call.request_id, method, error, span) from error
+            unexpected = self._unexpected(call.request_id, method, error, span)
+            code = unexpected.code
+            raise unexpected from error
         finally:
             if span is not None:
                 span.end()
@@ -241,8 +244,9 @@ class RpcServer:
             if span is not None:
                 mark_failed(span, error)
         except Exception as error:
-            code = errors.INTERNAL
-            body = self._failure(request_id, arrived, self._internal(request_id, method, error, span))
+            unexpected = self._unexpected(request_id, method, error, span)
+            code = unexpected.code
+            body = self._failure(request_id, arrived, unexpected)
         finally:
             if span is not None:
                 span.end()
@@ -301,7 +305,9 @@ class RpcServer:
             encoded = envelope.encode(envelope.Reply("error", request_id, monotonic() - arrived, error=short))
         return encoded
 
-    def _internal(self, request_id: str, method: str, error: Exception, span: Span | None) -> RpcError:
+    def _unexpected(self, request_id: str, method: str, error: Exception, span: Span | None) -> RpcError:
+        if isinstance(error, OutsideCalendar):
+            return RpcError("OUTSIDE_CALENDAR", str(error))
         name = self._context.row.name
         _log.error("%s.%s failed", name, method, exc_info=error)
         self._metrics.failed(f"{method}: {type(error).__name__}")
@@ -344,9 +350,19 @@ def _decode_params(params: msgspec.Raw, method: Method) -> Any:
     except msgspec.DecodeError as error:
         raise RpcError(
             errors.INVALID_PARAMS,
-            f"{method.name}: {error}",
+            f"{method.name}: {error}{_allowed(method.params, str(error))}",
             fields=sorted(getattr(method.params, "__struct_fields__", ())),
         ) from None
+
+
+def _allowed(params: Any, refusal: str) -> str:
+    """Return what a parameter may be whose value is none of its words; empty for another refusal."""
+    field = re.search(r"Invalid enum value .* - at `\$\.(\w+)`$", refusal)
+    if field is None:
+        return ""
+    parts = typing.get_args(typing.get_type_hints(params)[field[1]])
+    words = [one for part in parts for one in typing.get_args(part) or (part,) if isinstance(one, str)]
+    return f": it is {' or '.join(words)}" if words else ""
 
 
 def _refuse_unknown(params: msgspec.Raw, method: Method) -> None:

@@ -22,6 +22,8 @@ from bellwether.trading.projection import refusal_text
 from bellwether.trading.queries import find_order
 from bellwether.trading.release import cancelled
 
+MOST_SHARES = 10**9
+
 
 class Incoming:
     """Turns predictions and requests into queued orders, or refusals."""
@@ -63,8 +65,9 @@ class Incoming:
                 was used for another order, UNAVAILABLE while no price can be asked for: the id is free then.
         """
         quantity = request.quantity
-        if not quantity.is_finite() or quantity <= 0 or quantity != quantity.to_integral_value():
-            raise RpcError("INVALID_PARAMS", f"quantity: {quantity} must be a whole number of shares, at least 1")
+        if not quantity.is_finite() or not 0 < quantity <= MOST_SHARES or quantity != quantity.to_integral_value():
+            words = f"quantity: {quantity} must be a whole number of shares, from 1 to {MOST_SHARES}"
+            raise RpcError("INVALID_PARAMS", words)
         order_id = order_id_of("manual", request.client_id or call.request_id)
         newest = await self._market.last_price(request.symbol, call)
 

@@ -97,6 +97,14 @@ async def test_whatever_one_file_holds_the_other_symbols_go_on(tmp_path: Path, c
         assert content is None or "line 2" in freshness.symbols[1].problem
 
 
+async def test_a_day_that_the_exchange_has_no_table_for_is_refused_in_words(tmp_path: Path) -> None:
+    async with running(BUILDS, data_dir=tmp_path, declaration=declared(symbols=["IBM"])) as system:
+        asked = {"session": "2126-11-29", "symbols": ["IBM"]}
+        with pytest.raises(RpcError, match=r"OUTSIDE_CALENDAR: .*2126-11-29 is outside of it"):
+            await system.call("market-data", "get_opening_prices", asked, as_of=AS_OF)
+        assert (await system.call("market-data", "health"))["last_error"] is None
+
+
 async def test_a_symbol_added_to_the_declaration_is_served_without_a_restart(tmp_path: Path) -> None:
     before = declared(symbols=["IBM"])
     async with running(BUILDS, data_dir=tmp_path, declaration=before) as system:

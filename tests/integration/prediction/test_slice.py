@@ -187,6 +187,15 @@ async def test_a_failed_symbol_does_not_fail_the_batch(tmp_path: Path, trained: 
         assert caught.value.code == "UNKNOWN_SYMBOL"
 
 
+async def test_what_can_be_no_symbol_fails_alone(tmp_path: Path, trained: Path) -> None:
+    odd = ["", "..", "株", "ibm", "A B", "X" * 300]
+    async with replayed(tmp_path, trained) as system:
+        found = await batch(system, symbols=["IBM", *odd], slot=None)
+        assert (list(found.predictions), sorted(found.errors)) == (["IBM"], sorted(odd))
+        assert {error.partition(":")[0] for error in found.errors.values()} == {"UNKNOWN_SYMBOL"}
+        assert (await system.call("prediction", "health"))["last_error"] is None
+
+
 async def test_a_cached_answer_ends_with_a_bar_a_clear_or_its_time(tmp_path: Path, trained: Path) -> None:
     async with replayed(tmp_path, trained) as system:
 

@@ -142,11 +142,30 @@ async def test_a_resume_opens_no_halt_that_nobody_has_seen(trader: Trader) -> No
     assert (resumed.halted, resumed.newest_halt) == (False, 0)
 
 
-@pytest.mark.parametrize("quantity", ["0", "-1", "1.5"])
+@pytest.mark.parametrize("quantity", ["0", "-1", "1.5", "NaN", "1e30", "1e999999"])
 async def test_a_manual_order_needs_whole_shares(trader: Trader, quantity: str) -> None:
     wish = {"symbol": "AAA", "action": "BUY", "quantity": quantity, "client_id": "x"}
     with pytest.raises(RpcError, match=r"quantity: .* must be a whole number of shares"):
         await trader.ask("execute_trade", wish, Trade)
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "words"),
+    [
+        (
+            "execute_trade",
+            {"symbol": "AAA", "action": "buy", "quantity": 1},
+            "'buy' - at `$.action`: it is BUY or SELL",
+        ),
+        ("list_orders", {"status": "done"}, "'done' - at `$.status`: it is queued or awaiting_approval or sending or"),
+    ],
+)
+async def test_what_is_none_of_the_words_is_answered_with_them(
+    trader: Trader, method: str, params: dict[str, object], words: str
+) -> None:
+    with pytest.raises(RpcError) as refused:
+        await trader.ask(method, params, Trade)
+    assert words in refused.value.message
 
 
 async def test_there_is_no_ig_account_and_the_words_name_the_mode(trader: Trader) -> None:

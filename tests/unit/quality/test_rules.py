@@ -132,6 +132,8 @@ def test_values_that_a_caller_hands_in_are_checked_for_bounds_and_against_the_ba
     assert check_values({}, None) == []
     (rsi,) = check_values({"technical": {"rsi": 170}}, 50.0)
     assert rsi.message == "technical.rsi is '170': it must be a number from 0 to 100"
+    (price,) = check_values({"technical": {"current_price": 10**400}}, 50.0)
+    assert price.rule == "schema"
     (text,) = check_values({"sentiment": {"sentiment_score": "good"}}, 50.0)
     assert text.points == 100.0
     (block,) = check_values({"volume": 3}, 50.0)

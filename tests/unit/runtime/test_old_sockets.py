@@ -115,6 +115,8 @@ async def test_who_ends_requests_with_a_newline_may_send_several(folder: Path) -
         (b'{"params": {}}', "`method`"),
         (b'{"method": "price", "params": [1]}', "`params`"),
         (b"\xff\xfe", "is an object"),
+        (b'{"method": "price", "params": ' + b'{"a": ' * 20_000 + b"1" + b"}" * 20_001, "is an object"),
+        (b'{"method": "price", "params": {"symbol": "\\ud800"}}', "half of a character"),
     ],
 )
 async def test_what_is_no_request_is_refused_in_words(folder: Path, sent: bytes, why: str) -> None:

@@ -38,6 +38,7 @@ RUNTIME_ERRORS: Mapping[str, str] = {
     "UNKNOWN_METHOD": "the service has no such method; the message lists those it has",
     "INVALID_REQUEST": "the body is no request",
     "INVALID_PARAMS": "`params` do not fit: the message names the field, the value and what would be right",
+    "OUTSIDE_CALENDAR": "a day is asked for that the exchange's table does not have",
     "DEADLINE_EXCEEDED": "the budget was over before the work was done; what was not started is not started any more",
     "OVERLOADED": "too many calls wait already: ask again later",
     "STOPPING": "the service is ending: ask again, another one takes its place",
