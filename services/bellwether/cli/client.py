@@ -177,6 +177,20 @@ def what_next(root: Path | None) -> str:
     return "Start one with `bellwether run FILE`, or name one with --url, BELLWETHER_URL or --system"
 
 
+def kubectl_command(context: str | None, namespace: str | None = None) -> list[str]:
+    """Return the beginning of a kubectl command.
+
+    Raises:
+        CommandError: if there is none on PATH.
+    """
+    if shutil.which("kubectl") is None:
+        raise CommandError(
+            "kubectl is not on PATH: it leads to the cluster; without it use --url, for `plan` --offline"
+        )
+    of_namespace = [] if namespace is None else [f"--namespace={namespace}"]
+    return ["kubectl", *([] if context is None else [f"--context={context}"]), *of_namespace]
+
+
 class KubectlClient:
     """Talks to the gateway of a system in a cluster, by a port that the kubectl on PATH forwards.
 
@@ -188,10 +202,7 @@ class KubectlClient:
     ) -> None:
         self._system = system
         self._token = token
-        found = shutil.which("kubectl")
-        if found is None:
-            raise CommandError("--system needs kubectl on PATH; without it, use --url")
-        self._kubectl = [found, *([] if context is None else [f"--context={context}"])]
+        self._kubectl = kubectl_command(context)
         self._namespace = namespace or self._namespace_of_context()
 
     def _namespace_of_context(self) -> str:

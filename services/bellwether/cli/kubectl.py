@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bellwether.cli.client import CommandError
+from bellwether.cli.client import CommandError, kubectl_command
 from bellwether.cli.kubectl_words import not_reached, said
 
 ANSWER_SECONDS = 40
@@ -27,10 +26,7 @@ class Kubectl:
     """What may be read with kubectl; the cluster is the one of KUBECONFIG and the context, as usual."""
 
     def __init__(self, context: str | None, namespace: str | None) -> None:
-        found = shutil.which("kubectl")
-        if found is None:
-            raise CommandError("kubectl is not on PATH: it is needed to see what is there; without it use --offline")
-        self._command = [found, *([] if context is None else [f"--context={context}"])]
+        self._command = kubectl_command(context)
         self.namespace = namespace or self._namespace_of_context()
 
     def _namespace_of_context(self) -> str:

@@ -129,7 +129,7 @@ def test_a_system_that_is_not_there_is_said_to_be_so() -> None:
 
 def test_without_kubectl_that_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(CommandError, match="--system needs kubectl on PATH"):
+    with pytest.raises(CommandError, match="kubectl is not on PATH: it leads to the cluster; without it use --url"):
         make_client(Target(system="demo"))
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from bellwether.cli.client import CommandError
+from bellwether.cli.client import CommandError, kubectl_command
 from bellwether.cli.manage.places import NATS, On, Part
 from bellwether.cli.manage.programs import lines_of, run
 from bellwether.render.kubernetes.context import LABEL_COMPONENT, LABEL_INSTANCE, LABEL_MANAGED_BY, MANAGER
@@ -36,7 +35,7 @@ class ClusterPlace:
 
     def __init__(self, system: str, namespace: str | None, context: str | None) -> None:
         self._name = system
-        self._kubectl = kubectl(namespace, context)
+        self._kubectl = kubectl_command(context, namespace)
         self.title = f"the system {system} in the cluster"
 
     def parts(self) -> list[Part]:
@@ -123,21 +122,6 @@ class ClusterPlace:
             time.sleep(_POLL_SECONDS)
 
 
-def kubectl(namespace: str | None, context: str | None) -> list[str]:
-    """Return the beginning of a kubectl command.
-
-    Raises:
-        CommandError: if there is none on PATH.
-    """
-    if shutil.which("kubectl") is None:
-        raise CommandError("kubectl is not on PATH: --on cluster needs it")
-    return [
-        "kubectl",
-        *([] if context is None else [f"--context={context}"]),
-        *([] if namespace is None else [f"--namespace={namespace}"]),
-    ]
-
-
 def _services(component: str) -> tuple[str, ...]:
     return tuple(start_order()) if component == SYSTEM else (component,) if component in SERVICES else ()
 
@@ -172,7 +156,7 @@ def deploy(file: Path, namespace: str | None, context: str | None, say: Callable
     Raises:
         CommandError: if the API server refuses it, or it is not Ready in time.
     """
-    command = kubectl(namespace, context)
+    command = kubectl_command(context, namespace)
     applied = json.loads(
         run([*command, "apply", "--server-side", "--field-manager=kubectl", "-f", str(file), "-o", "json"])
     )
@@ -185,7 +169,7 @@ def deploy(file: Path, namespace: str | None, context: str | None, say: Callable
     last = ""
     began = time.monotonic()
     while True:
-        found = json.loads(run([*kubectl(where, context), "get", PLURAL, name, "-o", "json"]))
+        found = json.loads(run([*kubectl_command(context, where), "get", PLURAL, name, "-o", "json"]))
         conditions = {one["type"]: one for one in found.get("status", {}).get("conditions", [])}
         ready = conditions.get("Ready")
         current = ready is not None and ready.get("observedGeneration", 0) >= generation
@@ -208,7 +192,7 @@ def deploy(file: Path, namespace: str | None, context: str | None, say: Callable
 
 def _operates(context: str | None) -> bool:
     """Whether an operator's pod is ready, as far as this person may see that."""
-    command = [*kubectl(None, context), "get", "deployments", "--all-namespaces", "-l", _OPERATORS, "-o", "json"]
+    command = [*kubectl_command(context), "get", "deployments", "--all-namespaces", "-l", _OPERATORS, "-o", "json"]
     try:
         found = json.loads(run(command))["items"]
     except CommandError:
