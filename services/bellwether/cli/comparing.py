@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from bellwether.cli.client import Client, CommandError
+from bellwether.cli.client import Client, CommandError, in_words
 from bellwether.market.sessions import Calendar, Session
 from bellwether.migrate.comparison import Sample
 
@@ -98,7 +98,8 @@ class CommandSide:
     """A command that prints a batch as JSON; the shares are its last arguments."""
 
     def __init__(self, command: str) -> None:
-        self._words = shlex.split(command)
+        with in_words(ValueError):
+            self._words = shlex.split(command)
 
     def ask(self, symbols: Sequence[str]) -> dict[str, Any]:
         """Run it and read what it prints."""

@@ -12,7 +12,7 @@ import typer
 
 from bellwether.cli import old_data
 from bellwether.cli.client import CommandError, in_words, of_file
-from bellwether.cli.options import Format, Output, write_answer
+from bellwether.cli.options import Format, Output, day_of, write_answer
 from bellwether.market.sessions import CalendarError, load_calendar
 from bellwether.migrate.crontab import Judgement, Wrong, judge, read
 from bellwether.spec.exchanges import CALENDARS
@@ -54,8 +54,8 @@ def cron(
     if calendar not in CALENDARS:
         raise CommandError(f"--calendar {calendar!r}: there are {', '.join(CALENDARS)}")
     today = datetime.now(UTC).date()
-    first = _day("--from", since) or today - timedelta(days=365)
-    last = _day("--to", until) or today + timedelta(days=365)
+    first = day_of("--from", since) or today - timedelta(days=365)
+    last = day_of("--to", until) or today + timedelta(days=365)
     if first > last:
         raise CommandError(f"--from {first} is after --to {last}")
     with of_file(file):
@@ -68,13 +68,6 @@ def cron(
     complaints = [f"line {one.number}: {one.why}: {one.text}" for one in odd]
     write_answer(output, answer, [*_as_text(judged, first, last), *complaints])
     raise SystemExit(1 if odd else 0)
-
-
-def _day(option: str, text: str | None) -> date | None:
-    try:
-        return None if text is None else date.fromisoformat(text)
-    except ValueError:
-        raise CommandError(f"{option} {text!r}: a day is written 2026-11-27") from None
 
 
 def _zone(name: str) -> ZoneInfo:

@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, Any
@@ -142,6 +143,14 @@ def target_of(
         option = "--namespace" if namespace is not None else "--context"
         raise CommandError(f"{option} is for a system in a cluster: name it with --system")
     return Target(url=url, token=token, system=system, namespace=namespace, context=context)
+
+
+def day_of(option: str, text: str | None) -> date | None:
+    """Return the day that an option names, None without it; raises CommandError for what is no day."""
+    try:
+        return None if text is None else date.fromisoformat(text)
+    except ValueError:
+        raise CommandError(f"{option} {text!r}: a day is written 2026-11-27") from None
 
 
 def with_options(

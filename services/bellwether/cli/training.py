@@ -14,7 +14,7 @@ import msgspec
 import typer
 
 from bellwether.cli.client import CommandError, in_words
-from bellwether.cli.options import Format, Output, say, write_json
+from bellwether.cli.options import Format, Output, day_of, say, write_json
 from bellwether.messages.market_data import Bar
 from bellwether.training.artifact import CARD, ArtifactError, read_model
 from bellwether.training.ledger import LedgerError, ModelLedger, read_ledger, record, write_ledger
@@ -54,7 +54,7 @@ def train(
     with in_words(RecipeError, LedgerError, ArtifactError, ValueError):
         path = Path(recipe) if recipe.endswith((".yaml", ".yml")) else find_recipe(recipe)
         parsed = read_recipe(path)
-        histories = _bars(data, None if before is None else date.fromisoformat(before))
+        histories = _bars(data, day_of("--before", before))
         versions = run_training(path, histories, registry, workers or os.cpu_count() or 1, say)
         ledger = enter(registry, versions, parsed)
     rows = [_row(ledger, registry, version) for version in versions]

@@ -5,17 +5,18 @@ from __future__ import annotations
 import csv
 import gzip
 from collections.abc import Callable
-from datetime import date
+from datetime import date, timedelta
 from importlib.util import find_spec
 from pathlib import Path
 
 from bellwether.cli.client import CommandError, in_words
 from bellwether.market.declared import calendar_of
-from bellwether.market_data.actions import adjusted, infer_actions, splits_through
+from bellwether.market.sessions import load_calendar
+from bellwether.market_data.actions import adjusted, splits_through
 from bellwether.market_data.intake import read_statement
 from bellwether.market_data.known import Rules
 from bellwether.market_data.loaded import held_back
-from bellwether.market_data.rows import Loaded, SourceError, SourceRow
+from bellwether.market_data.rows import Loaded, SourceError
 from bellwether.market_data.service import final_delay
 from bellwether.market_data.sources import RECORDED, RecordedBars, open_source
 from bellwether.messages.market_data import Bar
@@ -36,8 +37,8 @@ def dataset(name: str, before: date | None = None) -> Histories:
         if name == SP500:
             found = _sp500()
         else:
-            source = RecordedBars(name)
-            found = {symbol: _adjusted(source.load(symbol).rows) for symbol in source.symbols}
+            source, rules = RecordedBars(name), Rules(load_calendar("XNYS"), timedelta(0))
+            found = {symbol: _taken_in(symbol, source.load(symbol), rules, print) for symbol in source.symbols}
     return cut(found, before)
 
 
@@ -69,7 +70,10 @@ def cut(histories: Histories, before: date | None) -> Histories:
     """Return the bars of sessions before a day; prices may then be in units of a later split, which changes nothing."""
     if before is None:
         return histories
-    return {symbol: kept for symbol, bars in histories.items() if (kept := [b for b in bars if b.session < before])}
+    found = {symbol: kept for symbol, bars in histories.items() if (kept := [b for b in bars if b.session < before])}
+    if not found:
+        raise CommandError(f"there are no bars of sessions before {before}")
+    return found
 
 
 def _taken_in(symbol: str, loaded: Loaded, rules: Rules, say: Callable[[str], None]) -> list[Bar]:
@@ -82,11 +86,6 @@ def _taken_in(symbol: str, loaded: Loaded, rules: Rules, say: Callable[[str], No
     if found.hold is not None:
         say(words)
     return adjusted(bars, splits_through(found.actions, bars[-1].session))
-
-
-def _adjusted(rows: tuple[SourceRow, ...] | list[SourceRow]) -> list[Bar]:
-    splits = splits_through(infer_actions(rows).actions, rows[-1].session)
-    return adjusted([row.bar for row in rows], splits)
 
 
 def _sp500() -> Histories:

@@ -255,8 +255,7 @@ class MarketDataService:
         found, errors = {}, {}
         for symbol in request.symbols:
             try:
-                known = request.known.get(symbol, "")
-                found[symbol] = evidence_of(self.book, symbol, request.count, call.as_of, known)
+                found[symbol] = evidence_of(self.book, symbol, request.count, call.as_of, request.known.get(symbol, ""))
             except NoData as error:
                 errors[symbol] = ErrorBody(error.code, error.message)
         return messages.Evidences(found, errors)

@@ -81,21 +81,8 @@ class PredictionService:
 
         A replay's slot for which a service is unreachable decides nothing yet: it is asked for again until all answer.
         """
-        symbols = list(dict.fromkeys(request.symbols or self._spec.symbols))
-        return await self._batch(symbols, request, call)
-
-    async def generate_single_prediction(self, request: GenerateSinglePrediction, call: Call) -> Prediction:
-        """Predict one symbol for looking at."""
-        batch = await self._batch(
-            [request.symbol], GeneratePredictions([request.symbol], force_refresh=request.force_refresh), call
-        )
-        if request.symbol in batch.errors:
-            code, _, message = batch.errors[request.symbol].partition(": ")
-            raise RpcError(code, message, symbol=request.symbol)
-        return batch.predictions[request.symbol]
-
-    async def _batch(self, symbols: Sequence[str], request: GeneratePredictions, call: Call) -> PredictionBatch:
         spec, calendar = self._spec, self._calendar
+        symbols = list(dict.fromkeys(request.symbols or spec.symbols))
         ids = {symbol: logic.decision_id(request.slot, call.as_of, symbol) for symbol in symbols}
         use_cache = not request.force_refresh and request.slot is None
         kept = await self.store.transact(lambda tx: self._look(tx, ids, use_cache, call))
@@ -152,6 +139,14 @@ class PredictionService:
             ),
             event_ids=fresh_ids,
         )
+
+    async def generate_single_prediction(self, request: GenerateSinglePrediction, call: Call) -> Prediction:
+        """Predict one symbol for looking at."""
+        batch = await self.generate_predictions(GeneratePredictions([request.symbol], request.force_refresh), call)
+        if request.symbol in batch.errors:
+            code, _, message = batch.errors[request.symbol].partition(": ")
+            raise RpcError(code, message, symbol=request.symbol)
+        return batch.predictions[request.symbol]
 
     async def _write(
         self, write: Callable[[Transaction, _Stored], None], stored: _Stored, ids: Mapping[str, str], call: Call

@@ -66,8 +66,9 @@ class Incoming:
         """
         quantity = request.quantity
         if not quantity.is_finite() or not 0 < quantity <= MOST_SHARES or quantity != quantity.to_integral_value():
-            words = f"quantity: {quantity} must be a whole number of shares, from 1 to {MOST_SHARES}"
-            raise RpcError("INVALID_PARAMS", words)
+            raise RpcError(
+                "INVALID_PARAMS", f"quantity: {quantity} must be a whole number of shares, 1 to {MOST_SHARES}"
+            )
         order_id = order_id_of("manual", request.client_id or call.request_id)
         newest = await self._market.last_price(request.symbol, call)
 
