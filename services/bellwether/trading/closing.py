@@ -80,7 +80,7 @@ class Closes:
                 # Asked for while bars were still waited for, the open was left undone; nothing else does its part.
                 raise RpcError("NOT_OPENED_YET", f"session {session.day} is closed once its open is done: ask for that")
             closing = Closing(session.day, self._desk.declaration.calendar.after(session.day, 1).day, prices)
-            events = close_session(book, self._desk.conditions(tx, call.run, now), closing, unknown)
+            events = close_session(book, self._desk.circumstances(tx, call.run, now), closing, unknown)
             self._desk.record(tx, call.run, events, call)
             self._halting.latch_limits(tx, call.run, call)
             return self._closed_before(tx, call.run, session.day)

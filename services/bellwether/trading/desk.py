@@ -25,7 +25,7 @@ from bellwether.trading.book import Book
 from bellwether.trading.events import AccountOpened, LedgerEvent
 from bellwether.trading.ledger import Latch, Ledger
 from bellwether.trading.rules import Rules, rules_of
-from bellwether.trading.situation import Conditions
+from bellwether.trading.situation import Circumstances
 
 T = TypeVar("T")
 
@@ -128,20 +128,20 @@ class Desk:
         declared = (DECLARED_HALT,) if self.rules.halted else ()
         return declared + tuple(latch.line() for latch in latches)
 
-    def conditions(
+    def circumstances(
         self, tx: Transaction, run: str, now: datetime, latches: Iterable[Latch] | None = None
-    ) -> Conditions:
+    ) -> Circumstances:
         """Return what holds now."""
         declaration = self.declaration
         halts = self.lines(self.ledger.latches(tx, run) if latches is None else latches)
-        # The decisions of a batch meet the same conditions.
+        # The decisions of a batch meet the same circumstances.
         kept = self._days
         if kept is None or kept[0] is not declaration or kept[1] != now:
             expected = expected_bar(declaration.calendar, now)
             kept = self._days = (declaration, now, self.started_session(now), expected)
         # Of this machine, so never part of a replay.
         percent = volume_percent(self.context.config.data_dir) if self.context.clock.live else None
-        return Conditions(declaration.rules, halts, now, kept[2], kept[3], self.unreconciled.of(tx, run), percent)
+        return Circumstances(declaration.rules, halts, now, kept[2], kept[3], self.unreconciled.of(tx, run), percent)
 
     def started_session(self, now: datetime) -> date:
         """Return the newest session whose open is not after an instant."""

@@ -84,7 +84,7 @@ class Executor:
             )
             desk.record(tx, turn.run, [late], turn.call)
             return None
-        released = release(book, order, desk.conditions(tx, turn.run, turn.now), opening, market)
+        released = release(book, order, desk.circumstances(tx, turn.run, turn.now), opening, market)
         desk.record(tx, turn.run, released.events, turn.call)
         if released.send <= 0:
             return None

@@ -75,13 +75,13 @@ def unknown_symbol(situation: Situation, order: Candidate | None) -> Objection |
 
 def broker_unreconciled(situation: Situation, order: Candidate | None) -> Objection | None:
     """What is held is not certain: an order could buy it twice, or sell more than there is."""
-    words = situation.conditions.unreconciled.get(situation.symbol)
+    words = situation.circumstances.unreconciled.get(situation.symbol)
     return None if words is None else Objection(words, "the broker confirms the ledger's position")
 
 
 def data_stale(situation: Situation, order: Candidate | None) -> Objection | None:
     """A position is only opened on bars as new as can be expected; closing stays possible."""
-    newest, expected = situation.bar_session, situation.conditions.expected
+    newest, expected = situation.bar_session, situation.circumstances.expected
     if situation.side == "SELL" or newest is None or expected is None or newest >= expected:
         return None
     return Objection(f"bar of {newest}", f"bar of {expected}")
@@ -209,7 +209,7 @@ def daily_loss_exceeded(situation: Situation, order: Candidate | None) -> Object
 
 def volume_full(situation: Situation, order: Candidate | None) -> Objection | None:
     """A ledger that cannot be written is worse than an order that is not made; closing stays possible."""
-    percent = situation.conditions.volume_percent
+    percent = situation.circumstances.volume_percent
     if situation.side == "SELL" or percent is None or percent < FULL_PERCENT:
         return None
     return Objection(f"{percent:g} % full", f"below {FULL_PERCENT:g} %")

@@ -44,8 +44,8 @@ class Incoming:
                 return None
             now = self._desk.now_of(call)
             book = book if book.seq else self._desk.opened(tx, call.run, now)
-            conditions = self._desk.conditions(tx, call.run, now, latches)
-            placed = place(prediction, call.trace_context or "", book, conditions)
+            circumstances = self._desk.circumstances(tx, call.run, now, latches)
+            placed = place(prediction, call.trace_context or "", book, circumstances)
             if placed.events:
                 self._desk.record(tx, call.run, placed.events, call)
             self._desk.ledger.remember(tx, call.run, _seen(prediction, placed, now), may_trade=prediction.may_trade)
@@ -89,7 +89,7 @@ class Incoming:
                     bar_session=newest.session,
                 )
                 book = self._desk.opened(tx, run, now)
-                placed = queue(intent, book, self._desk.conditions(tx, run, now), "manual")
+                placed = queue(intent, book, self._desk.circumstances(tx, run, now), "manual")
                 self._desk.record(tx, run, placed.events, call)
                 known = find_order(tx, run, order_id)
             if known is None:

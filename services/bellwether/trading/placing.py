@@ -19,7 +19,7 @@ from bellwether.trading.events import LedgerEvent, OrderQueued, Reason, Refused,
 from bellwether.trading.guards import NOTHING_TO_DO, REDUCING, Objection, Verdict, judge
 from bellwether.trading.pricing import ONE, ZERO, exact_price, quote, whole_shares
 from bellwether.trading.rules import Rules
-from bellwether.trading.situation import Candidate, Conditions, News, Novelty, Quality, Situation
+from bellwether.trading.situation import Candidate, Circumstances, News, Novelty, Quality, Situation
 
 SIDE_OF_REASON: dict[Reason, Side] = {"signal": "BUY", "sell_signal": "SELL"}
 BY_RULE: frozenset[Reason] = frozenset({"stop_loss", "trailing_stop", "take_profit", "horizon"})
@@ -135,8 +135,8 @@ def strength_of(prediction: Prediction) -> float:
     return round(abs(prediction.probability - prediction.base_rate), 6)
 
 
-def place(prediction: Prediction, traceparent: str, book: Book, conditions: Conditions) -> Placement:
-    """Return what a prediction leads to under these conditions.
+def place(prediction: Prediction, traceparent: str, book: Book, circumstances: Circumstances) -> Placement:
+    """Return what a prediction leads to under these circumstances.
 
     HOLD and predictions made for looking at are ignored; a guard's objection is a refusal; else an order is queued
     for the prediction's target session.
@@ -144,14 +144,14 @@ def place(prediction: Prediction, traceparent: str, book: Book, conditions: Cond
     intent = intent_of(prediction, traceparent)
     if intent is None:
         return Placement("ignored", (), (), None)
-    return queue(intent, book, conditions, "signal")
+    return queue(intent, book, circumstances, "signal")
 
 
-def queue(intent: OrderIntent, book: Book, conditions: Conditions, stage: Stage) -> Placement:
+def queue(intent: OrderIntent, book: Book, circumstances: Circumstances, stage: Stage) -> Placement:
     """Return the queued order that an intent leads to, or the refusal."""
-    now, rules = conditions.now, conditions.rules
-    situation = situation_of(intent, book, conditions)
-    started = max((day for day in (book.opened_session, conditions.started_session) if day is not None), default=None)
+    now, rules = circumstances.now, circumstances.rules
+    situation = situation_of(intent, book, circumstances)
+    started = max(filter(None, (book.opened_session, circumstances.started_session)), default=None)
     if started is not None and intent.session <= started:
         # A message that came after its session's open, when the opening price may be known: filling it then would be
         # trading on the past.
@@ -181,11 +181,11 @@ def _judged(quantity: Decimal, intent: OrderIntent, situation: Situation) -> Ver
     )
 
 
-def situation_of(intent: OrderIntent, book: Book, conditions: Conditions) -> Situation:
+def situation_of(intent: OrderIntent, book: Book, circumstances: Circumstances) -> Situation:
     """Return what the guards judge an intent by, before its session."""
     held, value = book.held(intent.symbol), book.positions_value
     return Situation(
-        conditions=conditions,
+        circumstances=circumstances,
         reason=intent.reason,
         symbol=intent.symbol,
         side=intent.side,

@@ -16,7 +16,7 @@ from bellwether.trading.codes import Code
 from bellwether.trading.events import LedgerEvent, OrderCancelled, OrderQueued, OrderReduced, Refused
 from bellwether.trading.guards import REDUCING, Verdict, judge
 from bellwether.trading.pricing import ZERO, most_shares, quote
-from bellwether.trading.situation import Candidate, Conditions, Situation
+from bellwether.trading.situation import Candidate, Circumstances, Situation
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +58,14 @@ def by_turn(orders: Iterable[OrderQueued]) -> list[OrderQueued]:
 
 
 def release(
-    book: Book, order: OrderQueued, conditions: Conditions, opening: Opening, market: MarketState | None = None
+    book: Book, order: OrderQueued, circumstances: Circumstances, opening: Opening, market: MarketState | None = None
 ) -> Released:
     """Return whether an order is to be sent now, with how many shares, or its refusal or cancellation.
 
     A purchase that a prediction asked for is made as small as the limit on a position's value and the cash ask for; it
     is refused where not even one share is left. `market` is what the broker says; without it the opening price decides.
     """
-    now = conditions.now
+    now = circumstances.now
     if order.session < opening.session:
         return Released((cancelled(order, now, Code.ORDER_EXPIRED, str(opening.session), str(order.session)),))
     if order.approval:
@@ -77,7 +77,7 @@ def release(
             return Released()
         limit = f"an opening price on {order.session}"
         return Released((cancelled(order, now, Code.NO_OPENING_PRICE, "none", limit),))
-    sized = _sized(order, _situation(book, order, conditions, opening, price), conditions)
+    sized = _sized(order, _situation(book, order, circumstances, opening, price), circumstances)
     if sized.verdict.code is not None:
         code, value, limit = sized.verdict.refusal
         return Released((from_fields(Refused, order, at=now, code=code, value=value, limit=limit, stage="open"),))
@@ -101,8 +101,8 @@ class _Sized:
     limit: Verdict | None = None
 
 
-def _sized(order: OrderQueued, situation: Situation, conditions: Conditions) -> _Sized:
-    rules, limit, quantity = conditions.rules, None, order.quantity
+def _sized(order: OrderQueued, situation: Situation, circumstances: Circumstances) -> _Sized:
+    rules, limit, quantity = circumstances.rules, None, order.quantity
     while True:
         cost = quote(order.side, quantity, situation.price, rules)
         verdict = judge(situation, Candidate(order.side, quantity, cost))
@@ -134,7 +134,9 @@ def _reduced(book: Book, order: OrderQueued, now: datetime, limit: Verdict, quan
     return from_fields(OrderReduced, order, at=now, asked=order.quantity, quantity=quantity, again=again, **said)
 
 
-def _situation(book: Book, order: OrderQueued, conditions: Conditions, opening: Opening, price: Decimal) -> Situation:
+def _situation(
+    book: Book, order: OrderQueued, circumstances: Circumstances, opening: Opening, price: Decimal
+) -> Situation:
     held = book.held(order.symbol)
     value = sum(
         (
@@ -147,9 +149,9 @@ def _situation(book: Book, order: OrderQueued, conditions: Conditions, opening: 
     # Orders of this session that are still to come do not count yet: each is judged in its turn.
     earlier = book.order_counts.get(order.session, 0) - sum(1 for one in others if one.session == order.session) - 1
     # A bar that came late tells the price of an open at which the prediction held.
-    now = conditions.now if opening.at is None else min(conditions.now, opening.at)
+    now = circumstances.now if opening.at is None else min(circumstances.now, opening.at)
     return Situation(
-        conditions=replace(conditions, now=now),
+        circumstances=replace(circumstances, now=now),
         reason=order.reason,
         symbol=order.symbol,
         side=order.side,

@@ -16,7 +16,7 @@ from bellwether.trading.codes import Code
 from bellwether.trading.guards import Objection, objections
 from bellwether.trading.placing import OrderIntent, Origin, situation_of
 from bellwether.trading.pricing import ZERO
-from bellwether.trading.situation import Conditions, Quality, Situation
+from bellwether.trading.situation import Circumstances, Quality, Situation
 
 
 class Newest(NamedTuple):
@@ -29,22 +29,22 @@ class Newest(NamedTuple):
     """False where data-quality was asked and did not answer in time: then the quality is not known to be missing."""
 
 
-def safety_of(book: Book, conditions: Conditions, newest: Mapping[str, Newest] | None) -> Safety:
+def safety_of(book: Book, circumstances: Circumstances, newest: Mapping[str, Newest] | None) -> Safety:
     """Return what stands against every order, then what stands against opening a position in single symbols.
 
     It is safe while nothing stands against every order and a position could be opened in some declared symbol. Where
     the newest prices are not known (None: nobody reported them), or their quality is not, neither is whether it is
     safe, unless something stands against every order already.
     """
-    anything = _opening("", Newest(), book, conditions)
+    anything = _opening("", Newest(), book, circumstances)
     found = [_refusal(code, objection) for code, objection in objections("system", anything)]
     if newest is None:
         return Safety(safe=False if found else None, refusals=found)
-    symbols = sorted(conditions.rules.symbols)
+    symbols = sorted(circumstances.rules.symbols)
     against_all, unknown = bool(found), set()
     for symbol in symbols:
         last = newest.get(symbol, Newest())
-        against = list(objections("symbol", _opening(symbol, last, book, conditions)))
+        against = list(objections("symbol", _opening(symbol, last, book, circumstances)))
         if not last.judged and against and all(code is Code.QUALITY_UNKNOWN for code, _ in against):
             unknown.add(symbol)
             continue
@@ -55,14 +55,14 @@ def safety_of(book: Book, conditions: Conditions, newest: Mapping[str, Newest] |
     return Safety(safe=None if unknown and not against_all else False, refusals=found)
 
 
-def _opening(symbol: str, newest: Newest, book: Book, conditions: Conditions) -> Situation:
+def _opening(symbol: str, newest: Newest, book: Book, circumstances: Circumstances) -> Situation:
     """Return the situation of somebody who would open a position in a symbol."""
     intent = OrderIntent(
         order_id="",
         reason="signal",
         symbol=symbol,
         side="BUY",
-        session=conditions.now.date(),
+        session=circumstances.now.date(),
         price=newest.price,
         quantity=None,
         may_trade=True,
@@ -70,7 +70,7 @@ def _opening(symbol: str, newest: Newest, book: Book, conditions: Conditions) ->
         bar_session=newest.session,
         quality=newest.quality,
     )
-    return situation_of(intent, book, conditions)
+    return situation_of(intent, book, circumstances)
 
 
 def _refusal(code: Code, objection: Objection, symbol: str = "") -> SafetyRefusal:

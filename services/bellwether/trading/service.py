@@ -122,7 +122,7 @@ def _register_answers(service: Service, trader: Trader) -> None:
         newest = await trader.market.newest(call)
 
         def look(tx: Transaction, run: str) -> messages.Safety:
-            return safety_of(desk.ledger.book(tx, run), desk.conditions(tx, run, desk.now_of(call)), newest)
+            return safety_of(desk.ledger.book(tx, run), desk.circumstances(tx, run, desk.now_of(call)), newest)
 
         return await desk.look(call, look)
 

@@ -28,7 +28,7 @@ from bellwether.trading.events import (
 from bellwether.trading.placing import exit_intent, exit_reason, queue
 from bellwether.trading.pricing import CENT, PRICE_STEP, ZERO
 from bellwether.trading.release import Opening, by_turn, cancelled
-from bellwether.trading.situation import Conditions
+from bellwether.trading.situation import Circumstances
 
 MISSED_SESSIONS = 10
 """So many sessions back a held share's missed bar is still asked for, at each open until there is one of it again."""
@@ -214,7 +214,7 @@ class Closing:
 
 
 def close_session(
-    book: Book, conditions: Conditions, closing: Closing, in_flight: frozenset[str] = frozenset()
+    book: Book, circumstances: Circumstances, closing: Closing, in_flight: frozenset[str] = frozenset()
 ) -> list[LedgerEvent]:
     """Return everything that a session's close does to the ledger.
 
@@ -223,7 +223,7 @@ def close_session(
     stop, take-profit, the end of the horizon) are queued for sale at the following open. A share whose bar the open
     missed keeps its last price: the closing price may be that after a split which only an open applies.
     """
-    state, now = book.copied(), conditions.now
+    state, now = book.copied(), circumstances.now
     events: list[LedgerEvent] = []
     for order in by_turn(state.queued.values()):
         if order.session <= closing.session and order.order_id not in in_flight:
@@ -240,11 +240,11 @@ def close_session(
     apply(state, marked)
     events.append(marked)
     for symbol in held:
-        reason = exit_reason(state.holdings[symbol], prices.get(symbol, ZERO), conditions.rules)
+        reason = exit_reason(state.holdings[symbol], prices.get(symbol, ZERO), circumstances.rules)
         if reason is None:
             continue
         intent = exit_intent(reason, symbol, state, closing.session, closing.following)
-        for event in queue(intent, state, conditions, "signal").events:
+        for event in queue(intent, state, circumstances, "signal").events:
             apply(state, event)
             events.append(event)
     return events

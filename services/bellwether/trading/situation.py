@@ -47,7 +47,7 @@ class Candidate(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Conditions:
+class Circumstances:
     """What holds at an instant: the declaration's words, what halts (one line per source), the domain time."""
 
     rules: Rules
@@ -67,7 +67,7 @@ class Situation(msgspec.Struct, frozen=True):
     """What guards judge by.
 
     Attributes:
-        conditions: what holds now.
+        circumstances: what holds now.
         reason: what asks for an order.
         symbol: of the order.
         side: of the order.
@@ -93,7 +93,7 @@ class Situation(msgspec.Struct, frozen=True):
         quality: of the data that the prediction was made from; None where no prediction asks (by hand, at the open).
     """
 
-    conditions: Conditions
+    circumstances: Circumstances
     reason: Reason
     symbol: str
     side: Side
@@ -120,14 +120,14 @@ class Situation(msgspec.Struct, frozen=True):
     @property
     def now(self) -> datetime:
         """Domain time."""
-        return self.conditions.now
+        return self.circumstances.now
 
     @property
     def halts(self) -> tuple[str, ...]:
         """What halts now, one line per source; empty when nothing does."""
-        return self.conditions.halts
+        return self.circumstances.halts
 
     @property
     def rules(self) -> Rules:
         """The declaration's words."""
-        return self.conditions.rules
+        return self.circumstances.rules

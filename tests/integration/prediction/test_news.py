@@ -15,7 +15,7 @@ from bellwether.runtime.errors import RpcError
 from bellwether.trading.events import Refused
 from bellwether.trading.placing import place
 from bellwether.trading.rules import rules_of
-from bellwether.trading.situation import Conditions
+from bellwether.trading.situation import Circumstances
 from harness.replayed import declared, replayed
 from harness.system import System
 from integration.prediction.test_slice import BEFORE_OPEN, batch, records
@@ -49,8 +49,8 @@ async def ask(system: System, symbol: str, **more: Any) -> SymbolSentiment:
 def bought(prediction: Prediction, declaration: Any) -> Any:
     """Return what the trader makes of a prediction, were it a BUY."""
     wish = msgspec.structs.replace(prediction, action="BUY")
-    conditions = Conditions(rules_of(declaration.spec), (), BEFORE_OPEN)
-    return place(wish, "", account(), conditions)
+    circumstances = Circumstances(rules_of(declaration.spec), (), BEFORE_OPEN)
+    return place(wish, "", account(), circumstances)
 
 
 async def test_bad_news_stops_one_order_and_decisions_are_equal_after_more_news_came(

@@ -16,7 +16,7 @@ from bellwether.prediction import learning
 from bellwether.prediction.logic import Inputs, decide
 from bellwether.trading.placing import place as desk
 from bellwether.trading.rules import rules_of
-from bellwether.trading.situation import Conditions
+from bellwether.trading.situation import Circumstances
 from bellwether.training.recipe import NewsFeature, Recipe, load_recipe
 from harness.replayed import declared, replayed
 from harness.system import System
@@ -93,8 +93,8 @@ async def test_news_that_reported_outcomes_moves_probabilities_and_changes_an_or
             without = decide(msgspec.structs.replace(inputs, news_weight=None))
             assert (one.probability > without.probability) == (one.sentiment_score > 0.0)
             plain = msgspec.structs.replace(one, action=without.action, probability=without.probability)
-            conditions = Conditions(rules_of(declaration.spec), (), one.timestamp)
-            results = [desk(each, "", account(), conditions).outcome for each in (one, plain)]
+            circumstances = Circumstances(rules_of(declaration.spec), (), one.timestamp)
+            results = [desk(each, "", account(), circumstances).outcome for each in (one, plain)]
             turned += results[0] != results[1]
         assert turned, "no order was changed"
 

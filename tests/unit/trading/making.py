@@ -18,7 +18,7 @@ from bellwether.trading.recording import filled
 from bellwether.trading.release import Opening, release
 from bellwether.trading.rules import Rules
 from bellwether.trading.sessions import corporate_events, due, open_done
-from bellwether.trading.situation import Conditions
+from bellwether.trading.situation import Circumstances
 
 BEFORE_OPEN = datetime(2009, 1, 5, 14, 15, tzinfo=UTC)
 OPEN = datetime(2009, 1, 5, 14, 30, tzinfo=UTC)
@@ -48,8 +48,8 @@ FREE = replace(RULES, commission_per_order=Decimal(0), commission_rate=Decimal(0
 """The same without costs, so that sums can be read."""
 
 
-def conditions(rules: Rules = RULES, now: datetime = BEFORE_OPEN, halts: tuple[str, ...] = ()) -> Conditions:
-    return Conditions(rules, halts, now)
+def circumstances(rules: Rules = RULES, now: datetime = BEFORE_OPEN, halts: tuple[str, ...] = ()) -> Circumstances:
+    return Circumstances(rules, halts, now)
 
 
 def account(cash: str = "100000", *events: LedgerEvent) -> Book:
@@ -89,7 +89,7 @@ class Opened(NamedTuple):
     events: tuple[LedgerEvent, ...]
 
 
-def open_session(book: Book, at: Conditions, opening: Opening) -> Opened:
+def open_session(book: Book, at: Circumstances, opening: Opening) -> Opened:
     """Open a session with a broker that fills every order at once, at the opening price and with the declared costs."""
     events = corporate_events(book, opening, at.now)
     book = fold(events, book)

@@ -13,7 +13,7 @@ from bellwether.trading.placing import place
 from bellwether.trading.release import Opening
 from bellwether.trading.rules import Rules
 from bellwether.trading.sessions import Closing
-from unit.trading.making import BEFORE_OPEN, FOLLOWING, FREE, SESSION, conditions, prediction
+from unit.trading.making import BEFORE_OPEN, FOLLOWING, FREE, SESSION, circumstances, prediction
 
 EARLIER = date(2009, 1, 2)
 
@@ -35,7 +35,7 @@ def bought(symbol: str, quantity: int, price: int = 50, session: date = EARLIER)
 def queued(book: Book, *signals: tuple[str, str], rules: Rules = FREE, session: date = SESSION) -> Book:
     for symbol, action in signals:
         signal = prediction(symbol=symbol, action=action, prediction_id=f"p-{symbol}", target_session=session)
-        outcome = place(signal, "", book, conditions(rules))
+        outcome = place(signal, "", book, circumstances(rules))
         assert outcome.outcome == "order", outcome.events
         book = fold(outcome.events, book)
     return book

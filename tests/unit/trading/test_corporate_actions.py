@@ -37,7 +37,7 @@ from unit.trading.making import (
     OPEN,
     SESSION,
     account,
-    conditions,
+    circumstances,
     open_session,
     prediction,
 )
@@ -52,16 +52,16 @@ def test_corporate_actions_seen_twice_before_the_open_is_done_happen_once() -> N
         CorporateAction("AAA", SESSION, "split", ratio=2.0),
         CorporateAction("AAA", SESSION, "dividend", amount=0.5),
     ]
-    first = open_session(book, conditions(FREE, OPEN), opening(actions, final=False, AAA="25"))
+    first = open_session(book, circumstances(FREE, OPEN), opening(actions, final=False, AAA="25"))
     assert [type(event) for event in first.events] == [PositionSplit, DividendPaid]
-    second = open_session(fold(first.events, book), conditions(FREE, OPEN), opening(actions, AAA="25", BBB="50"))
+    second = open_session(fold(first.events, book), circumstances(FREE, OPEN), opening(actions, AAA="25", BBB="50"))
     assert [type(event) for event in second.events] == [OrderFilled, SessionOpenDone]
 
 
 def test_a_split_keeps_value_and_cost_and_adjusts_the_queued_sale() -> None:
     book = queued(account("1000", bought("AAA", 20)), ("AAA", "SELL"))
     split = CorporateAction("AAA", SESSION, "split", ratio=2.0)
-    opened = open_session(book, conditions(FREE, OPEN), opening([split], AAA="25"))
+    opened = open_session(book, circumstances(FREE, OPEN), opening([split], AAA="25"))
     position, order, fill, _ = opened.events
     assert isinstance(position, PositionSplit)
     assert (position.quantity, position.cost, position.cash_in_lieu) == (Decimal(40), Decimal(1000), Decimal(0))
@@ -83,7 +83,7 @@ def test_actions_of_missed_sessions_come_in_their_order_and_reach_a_sale_but_no_
         CorporateAction("AAA", SESSION, "dividend", amount=0.1),
         CorporateAction("AAA", EARLIER, "split", ratio=2.0),
     ]
-    opened = open_session(book, conditions(FREE, OPEN), opening(actions, AAA="25"))
+    opened = open_session(book, circumstances(FREE, OPEN), opening(actions, AAA="25"))
     split, sale, missed, present, fill, purchase, _ = opened.events
     assert isinstance(split, PositionSplit)
     assert (split.session, split.quantity) == (EARLIER, Decimal(40))
@@ -125,28 +125,28 @@ def test_an_open_hears_of_what_earlier_ones_missed_and_of_no_more_than_that() ->
 
 def test_a_share_whose_bar_the_open_missed_keeps_its_last_price_at_the_close() -> None:
     book = account("2000", bought("AAA", 20), bought("BBB", 10))
-    opened = open_session(book, conditions(FREE, CLOSE), opening(BBB="50"))
+    opened = open_session(book, circumstances(FREE, CLOSE), opening(BBB="50"))
     (done,) = opened.events
     assert isinstance(done, SessionOpenDone)
     assert done.missed == ["AAA"]
     book = fold(opened.events, book)
-    closed = fold(close_session(book, conditions(FREE, CLOSE), closing(AAA="25", BBB="60")), book)
+    closed = fold(close_session(book, circumstances(FREE, CLOSE), closing(AAA="25", BBB="60")), book)
     assert closed.equity == Decimal(500) + 20 * 50 + 10 * 60
 
 
 def test_a_split_that_was_reported_though_its_bar_was_missed_is_not_applied_again_at_the_next_opens() -> None:
     book = account("1000", bought("AAA", 20))
     split = CorporateAction("AAA", SESSION, "split", ratio=2.0)
-    book = fold(open_session(book, conditions(FREE, CLOSE), opening([split])).events, book)
+    book = fold(open_session(book, circumstances(FREE, CLOSE), opening([split])).events, book)
     assert (book.held("AAA"), book.missed) == (Decimal(40), {"AAA": SESSION})
     for days in (1, 2):
         prices = {"AAA": Decimal(25)} if days == 2 else {}
         later = Opening(SESSION + timedelta(days=days), prices, [split])
-        book = fold(open_session(book, conditions(FREE, CLOSE + timedelta(days=days)), later).events, book)
+        book = fold(open_session(book, circumstances(FREE, CLOSE + timedelta(days=days)), later).events, book)
         assert (book.held("AAA"), book.missed) == (Decimal(40), {} if prices else {"AAA": SESSION})
     assert book.actions_done == {f"split:AAA:{SESSION}"}
     much_later = Opening(SESSION + timedelta(days=50), {"AAA": Decimal(25)}, [])
-    book = fold(open_session(book, conditions(FREE, CLOSE + timedelta(days=50)), much_later).events, book)
+    book = fold(open_session(book, circumstances(FREE, CLOSE + timedelta(days=50)), much_later).events, book)
     assert book.actions_done == frozenset()
 
 
@@ -160,16 +160,16 @@ def test_a_sale_that_was_queued_after_its_shares_were_split_is_not_split_again()
     split = CorporateAction("AAA", SESSION, "split", ratio=2.0)
     holding = account("1500", bought("AAA", 20), bought("BBB", 10))
     waits = opening([split], final=False, AAA="25")
-    split_already = fold(open_session(holding, conditions(FREE, OPEN), waits).events, holding)
+    split_already = fold(open_session(holding, circumstances(FREE, OPEN), waits).events, holding)
     assert split_already.held("AAA") == 40
     book = fold([sale(OPEN + timedelta(hours=1), 40)], split_already)
-    same = open_session(book, conditions(FREE, CLOSE), opening([split], AAA="25", BBB="50"))
+    same = open_session(book, circumstances(FREE, CLOSE), opening([split], AAA="25", BBB="50"))
     assert fold(same.events, book).queued["sale"].quantity == 40
     # The same where the bar was missed, and tells the split once more at the next open.
-    missed = fold(open_session(holding, conditions(FREE, CLOSE), opening([split])).events, holding)
+    missed = fold(open_session(holding, circumstances(FREE, CLOSE), opening([split])).events, holding)
     book = fold([sale(CLOSE, 40)], missed)
     following = Opening(FOLLOWING, {"AAA": Decimal(25), "BBB": Decimal(50)}, [split])
-    after = fold(open_session(book, conditions(FREE, OPEN + timedelta(days=1)), following).events, book)
+    after = fold(open_session(book, circumstances(FREE, OPEN + timedelta(days=1)), following).events, book)
     assert "AAA" not in after.holdings
 
 
@@ -182,7 +182,7 @@ def purchase(at: datetime, bar: date | None, session: date = FOLLOWING) -> Order
 def test_a_purchase_that_was_sized_after_a_split_is_not_split_while_the_open_waits_for_another_share() -> None:
     split = CorporateAction("AAA", SESSION, "split", ratio=2.0)
     book = fold([purchase(CLOSE + timedelta(minutes=10), SESSION)], account("1500", bought("BBB", 10)))
-    later = conditions(FREE, CLOSE + timedelta(minutes=15))
+    later = circumstances(FREE, CLOSE + timedelta(minutes=15))
     opened = open_session(book, later, opening([split], final=False, AAA="25"))
     assert opened.events == ()
     # Neither is one that was stored without the session of its bar, for a session after that of the split.
@@ -195,7 +195,7 @@ def test_a_purchase_for_the_next_session_that_was_sized_by_a_bar_before_the_spli
     for held in ((), (bought("AAA", 4),)):
         book = fold([purchase(CLOSE + timedelta(minutes=5), EARLIER)], account("1500", bought("BBB", 10), *held))
         for minutes in (10, 15):
-            later = conditions(FREE, CLOSE + timedelta(minutes=minutes))
+            later = circumstances(FREE, CLOSE + timedelta(minutes=minutes))
             book = fold(open_session(book, later, opening([split], final=False, AAA="25")).events, book)
             assert (book.queued["buy"].quantity, book.queued["buy"].price) == (Decimal(40), Decimal("12.5"))
             assert book.held("AAA") == (8 if held else 0)
@@ -205,7 +205,7 @@ def test_a_sale_of_what_was_bought_after_a_split_is_not_split_while_the_open_wai
     split = CorporateAction("AAA", SESSION, "split", ratio=2.0)
     holding = account("2000", bought("AAA", 20, 25, session=SESSION), bought("BBB", 10))
     book = fold([sale(CLOSE + timedelta(minutes=10), 20)], holding)
-    later = conditions(FREE, CLOSE + timedelta(minutes=15))
+    later = circumstances(FREE, CLOSE + timedelta(minutes=15))
     assert open_session(book, later, opening([split], final=False, AAA="25")).events == ()
 
 
@@ -224,11 +224,11 @@ def test_a_purchase_decided_on_the_morning_of_a_known_split_has_the_declared_siz
         valid_until=at_open + timedelta(hours=6),
     )
     rules = replace(FREE, symbols=frozenset({"AAPL"}))
-    book = fold(place(signal, "", account(), conditions(rules, morning)).events, account())
+    book = fold(place(signal, "", account(), circumstances(rules, morning)).events, account())
     prices = {symbol: exact_price(price) for symbol, price in market.opening_prices(day, ["AAPL"], at_open).items()}
     actions = market.corporate_actions(day, ["AAPL"], at_open)
     assert [one.kind for one in actions] == ["split"]
-    after = fold(open_session(book, conditions(rules, at_open), Opening(day, prices, actions)).events, book)
+    after = fold(open_session(book, circumstances(rules, at_open), Opening(day, prices, actions)).events, book)
     assert after.held("AAPL") == 2 * (1000 // Decimal("88.99"))
 
 
@@ -244,7 +244,7 @@ def test_an_order_keeps_the_session_of_the_bar_it_was_sized_by() -> None:
 def test_an_action_that_a_filled_gap_dates_earlier_is_not_applied_again() -> None:
     # The bar of the first session is missing, so what it tells is dated on the second, until the gap is filled.
     holding = account("2000", bought("AAA", 20), bought("BBB", 10))
-    missed = fold(open_session(holding, conditions(FREE, CLOSE), opening(BBB="50")).events, holding)
+    missed = fold(open_session(holding, circumstances(FREE, CLOSE), opening(BBB="50")).events, holding)
     assert missed.missed == {"AAA": SESSION}
     now = CLOSE + timedelta(days=1)
 
@@ -256,14 +256,14 @@ def test_an_action_that_a_filled_gap_dates_earlier_is_not_applied_again() -> Non
         known = {symbol: Decimal(price) for symbol, price in prices.items()}
         return Opening(FOLLOWING, known, [split, paid, *more], final=False)
 
-    waits = open_session(missed, conditions(FREE, now), reported(FOLLOWING, AAA="25"))
+    waits = open_session(missed, circumstances(FREE, now), reported(FOLLOWING, AAA="25"))
     assert [type(event) for event in waits.events] == [PositionSplit, DividendPaid]
     book = fold([replace_fact(sale(now, 40), session=date(2009, 1, 7))], fold(waits.events, missed))
-    filled = open_session(book, conditions(FREE, now), reported(SESSION, AAA="25", BBB="50"))
+    filled = open_session(book, circumstances(FREE, now), reported(SESSION, AAA="25", BBB="50"))
     assert [type(event) for event in filled.events] == [SessionOpenDone]
     # One that is reported beside it is another.
     second = CorporateAction("AAA", FOLLOWING, "split", ratio=2.0)
-    both = open_session(book, conditions(FREE, now), reported(SESSION, second, AAA="25"))
+    both = open_session(book, circumstances(FREE, now), reported(SESSION, second, AAA="25"))
     assert [type(event) for event in both.events] == [PositionSplit, OrderSplit]
 
 
@@ -272,12 +272,12 @@ def test_a_purchase_that_waits_follows_a_split_that_a_filled_gap_dates_earlier_o
     for day in (FOLLOWING, SESSION):
         split = CorporateAction("AAA", day, "split", ratio=2.0)
         waits = Opening(FOLLOWING, {}, [split], final=False)
-        book = fold(open_session(book, conditions(FREE, CLOSE + timedelta(days=1)), waits).events, book)
+        book = fold(open_session(book, circumstances(FREE, CLOSE + timedelta(days=1)), waits).events, book)
         assert book.queued["buy"].quantity == 40
 
 
 def test_an_open_that_missed_no_bar_is_stored_as_before() -> None:
-    (done,) = open_session(account(), conditions(FREE, OPEN), opening()).events
+    (done,) = open_session(account(), circumstances(FREE, OPEN), opening()).events
     assert '"missed"' not in encode(done)
     assert isinstance(done, SessionOpenDone)
     missed = replace_fact(done, missed=["AAA"])
@@ -290,9 +290,9 @@ def test_an_open_that_waits_for_a_price_does_not_split_what_it_bought_meanwhile(
         CorporateAction("AAA", SESSION, "split", ratio=2.0),
         CorporateAction("AAA", SESSION, "dividend", amount=0.25),
     ]
-    first = open_session(book, conditions(FREE, OPEN), opening(actions, final=False, AAA="25"))
+    first = open_session(book, circumstances(FREE, OPEN), opening(actions, final=False, AAA="25"))
     bought_at_the_open = fold(first.events, book)
-    second = open_session(bought_at_the_open, conditions(FREE, OPEN), opening(actions, AAA="25", BBB="50"))
+    second = open_session(bought_at_the_open, circumstances(FREE, OPEN), opening(actions, AAA="25", BBB="50"))
     assert [type(event) for event in second.events] == [OrderFilled, SessionOpenDone]
     assert fold(second.events, bought_at_the_open).held("AAA") == bought_at_the_open.held("AAA") > 0
 
@@ -300,7 +300,7 @@ def test_an_open_that_waits_for_a_price_does_not_split_what_it_bought_meanwhile(
 def test_a_fraction_of_a_share_is_paid_out_and_its_cost_leaves() -> None:
     book = account("750", bought("AAA", 15))
     split = CorporateAction("AAA", SESSION, "split", ratio=1.5)
-    opened = open_session(book, conditions(FREE, OPEN), opening([split], AAA="40"))
+    opened = open_session(book, circumstances(FREE, OPEN), opening([split], AAA="40"))
     after = fold(opened.events, book)
     assert after.holdings["AAA"].quantity == 22
     assert after.cash == 20
@@ -312,7 +312,7 @@ def test_a_fraction_of_a_share_is_paid_out_and_its_cost_leaves() -> None:
 def test_a_reverse_split_that_leaves_less_than_a_share_pays_it_all_out() -> None:
     book = account("250", bought("AAA", 5))
     split = CorporateAction("AAA", SESSION, "split", ratio=0.1)
-    opened = open_session(book, conditions(FREE, OPEN), opening([split], AAA="480"))
+    opened = open_session(book, circumstances(FREE, OPEN), opening([split], AAA="480"))
     after = fold(opened.events, book)
     assert after.holdings == {}
     assert after.cash == 240
@@ -322,6 +322,6 @@ def test_a_reverse_split_that_leaves_less_than_a_share_pays_it_all_out() -> None
 def test_a_dividend_pays_for_shares_held_before_the_open_only() -> None:
     book = queued(account("2000", bought("AAA", 20)), ("BBB", "BUY"))
     actions = [CorporateAction(symbol, SESSION, "dividend", amount=0.25) for symbol in ("AAA", "BBB")]
-    opened = open_session(book, conditions(FREE, OPEN), opening(actions, AAA="50", BBB="50"))
+    opened = open_session(book, circumstances(FREE, OPEN), opening(actions, AAA="50", BBB="50"))
     paid = [event for event in opened.events if isinstance(event, DividendPaid)]
     assert [(event.symbol, event.cash) for event in paid] == [("AAA", Decimal(5))]

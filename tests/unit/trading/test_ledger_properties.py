@@ -19,7 +19,7 @@ from bellwether.trading.placing import OrderIntent, Origin, order_id_of, place, 
 from bellwether.trading.release import Opening
 from bellwether.trading.rules import Rules
 from bellwether.trading.sessions import Closing, close_session
-from bellwether.trading.situation import Conditions
+from bellwether.trading.situation import Circumstances
 from unit.trading.making import BEFORE_OPEN, RULES, open_session, prediction
 
 SYMBOLS = ("AAA", "BBB", "CCC")
@@ -78,7 +78,7 @@ def lived(rules: Rules, history: list[Day]) -> tuple[Book, list[LedgerEvent]]:
     for number, day in enumerate(history):
         session = date(2009, 1, 5) + timedelta(days=number)
         now = datetime(session.year, session.month, session.day, 14, 0, tzinfo=UTC)
-        at = Conditions(rules, ("test: halted",) if day.halted else (), now)
+        at = Circumstances(rules, ("test: halted",) if day.halted else (), now)
         for symbol, action in day.actions.items():
             signal = prediction(
                 prediction_id=f"{session}-{symbol}",
@@ -142,7 +142,7 @@ def test_events_come_back_from_their_stored_text_as_they_were(rules: Rules, hist
 def test_the_check_names_what_is_wrong() -> None:
     signal = prediction()
     order = place(
-        signal, "", fold([AccountOpened(BEFORE_OPEN, Decimal(100000), "USD")]), Conditions(RULES, (), BEFORE_OPEN)
+        signal, "", fold([AccountOpened(BEFORE_OPEN, Decimal(100000), "USD")]), Circumstances(RULES, (), BEFORE_OPEN)
     )
     events: list[LedgerEvent] = [AccountOpened(BEFORE_OPEN, Decimal(100000), "USD"), *order.events]
     book = fold(events)

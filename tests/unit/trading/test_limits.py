@@ -33,7 +33,7 @@ from unit.trading.making import (
     OPEN,
     SESSION,
     account,
-    conditions,
+    circumstances,
     open_session,
     prediction,
 )
@@ -57,7 +57,7 @@ def holding(quantity: int = 100, price: int = 50, cash: str = "100000") -> Book:
 def closed(book: Book, rules: Rules, price: str, day: int = 0) -> tuple[Book, list[OrderQueued]]:
     """Close a session at a price of AAA; return the account after it, and the exits that were queued."""
     session = SESSION + timedelta(days=day)
-    at = conditions(rules, now=CLOSE + timedelta(days=day))
+    at = circumstances(rules, now=CLOSE + timedelta(days=day))
     closing = Closing(session, session + timedelta(days=1), {"AAA": Decimal(price)})
     events = close_session(book, at, closing)
     return fold(events, book), [event for event in events if isinstance(event, OrderQueued)]
@@ -80,7 +80,7 @@ def test_a_price_exit_sells_all_at_the_next_open_once_the_close_is_at_its_price(
     assert (order.reason, order.side, order.quantity, order.session) == (reason, "SELL", Decimal(100), FOLLOWING)
     opened = open_session(
         book,
-        conditions(under(**rules), now=OPEN + timedelta(days=1)),
+        circumstances(under(**rules), now=OPEN + timedelta(days=1)),
         Opening(FOLLOWING, {"AAA": Decimal(40)}, []),
     )
     # At the opening price, however far below the stop that is.
@@ -141,8 +141,8 @@ def test_an_exit_by_rule_waits_for_nobody_s_approval_and_a_signal_does(reason: s
     rules: Rules = replace(under(), approval=True, **changes)
     _, (order,) = closed(holding(), rules, "40")
     assert (order.reason, order.approval) == (reason, False)
-    (sell,) = place(prediction(action="SELL"), "", holding(), conditions(rules)).events
-    (buy,) = place(prediction(symbol="BBB"), "", holding(), conditions(rules)).events
+    (sell,) = place(prediction(action="SELL"), "", holding(), circumstances(rules)).events
+    (buy,) = place(prediction(symbol="BBB"), "", holding(), circumstances(rules)).events
     assert isinstance(sell, OrderQueued)
     assert isinstance(buy, OrderQueued)
     assert (sell.approval, buy.approval) == (True, True)
@@ -186,16 +186,16 @@ def test_after_somebody_resumed_the_drawdown_counts_from_then_on() -> None:
 
 def test_an_expired_model_opens_nothing_in_the_session_and_the_order_that_waits_is_refused_at_the_open() -> None:
     ends = SESSION
-    (refused,) = place(prediction(model_expires_on=ends), "", account(), conditions(FREE)).events
+    (refused,) = place(prediction(model_expires_on=ends), "", account(), circumstances(FREE)).events
     assert isinstance(refused, Refused)
     assert (refused.code, refused.value) == ("MODEL_EXPIRED", "session 2009-01-05")
-    made = place(prediction(model_expires_on=ends + timedelta(days=1)), "", account(), conditions(FREE))
+    made = place(prediction(model_expires_on=ends + timedelta(days=1)), "", account(), circumstances(FREE))
     (order,) = made.events
     assert isinstance(order, OrderQueued)
     # A model that was declared to end earlier meanwhile: what the order says decides.
     book = fold([*made.events], account())
     book.queued[order.order_id] = replace_fact(order, model_expires_on=ends)
-    opened = open_session(book, conditions(FREE, now=OPEN), Opening(SESSION, {"AAA": Decimal(50)}, []))
+    opened = open_session(book, circumstances(FREE, now=OPEN), Opening(SESSION, {"AAA": Decimal(50)}, []))
     (late,) = [event for event in opened.events if isinstance(event, (Refused, OrderCancelled, OrderFilled))]
     assert isinstance(late, Refused)
     assert (late.code, late.stage) == ("MODEL_EXPIRED", "open")

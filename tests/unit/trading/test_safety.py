@@ -11,16 +11,16 @@ from bellwether.trading.book import Book
 from bellwether.trading.events import OrderFilled, OrderQueued, SessionMarked
 from bellwether.trading.guards import GUARDS
 from bellwether.trading.safety import Newest, safety_of
-from bellwether.trading.situation import Conditions, Quality
-from unit.trading.making import BEFORE_OPEN, OPEN, RULES, SESSION, account, conditions
+from bellwether.trading.situation import Circumstances, Quality
+from unit.trading.making import BEFORE_OPEN, OPEN, RULES, SESSION, account, circumstances
 
 BAR = date(2009, 1, 2)
 GOOD = Quality(Decimal(100))
 NEWEST = {symbol: Newest(Decimal(50), BAR, GOOD) for symbol in RULES.symbols}
 
 
-def under(halts: tuple[str, ...] = (), **rules: Any) -> Conditions:
-    return replace(conditions(replace(RULES, **rules), halts=halts), expected=BAR)
+def under(halts: tuple[str, ...] = (), **rules: Any) -> Circumstances:
+    return replace(circumstances(replace(RULES, **rules), halts=halts), expected=BAR)
 
 
 def lost(amount: int) -> Book:
@@ -71,7 +71,7 @@ def test_it_is_safe_when_nothing_stands_against_an_order() -> None:
     ids=["off", "halted", "loss"],
 )
 def test_what_stands_against_every_order_is_reported_once_with_value_limit_and_a_sentence(
-    book: Book, held: Conditions, code: str, words: str
+    book: Book, held: Circumstances, code: str, words: str
 ) -> None:
     found = safety_of(book, held, NEWEST)
     assert found.safe is False
