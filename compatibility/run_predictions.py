@@ -2,8 +2,8 @@
 
 usage: python compatibility/run_predictions.py [SYMBOL ...]
 
-Without symbols those of the declaration. One line a symbol, then a summary; ends with 1 when a symbol failed. The old
-script's own output is not known: this one is documented in docs/compatibility.md.
+Without symbols those of the declaration. One line a symbol, with what was missing, then a summary; ends with 1 when a
+symbol failed. The old script's own output is not known: this one is documented in docs/compatibility.md.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ def main(symbols: list[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     for one in batch["predictions"].values():
-        print(f"{one['symbol']:<10} {one['action']:<12} p {one['probability']:.3f}  price {one['current_price']:.2f}")
+        line = f"{one['symbol']:<10} {one['action']:<12} p {one['probability']:.3f}  price {one['current_price']:.2f}"
+        print(f"{line}  without {', '.join(one['fallbacks'])}" if one["fallbacks"] else line)
     for symbol, why in batch["errors"].items():
         print(f"{symbol:<10} failed: {why}")
     summary = batch["summary"]

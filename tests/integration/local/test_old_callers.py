@@ -213,6 +213,8 @@ def test_the_old_script_prints_the_batch(live: Live) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, env=environ, check=False)
     assert done.returncode == 0, done.stderr
     assert {line.split()[0] for line in done.stdout.splitlines()[:7]} == set(SYMBOLS)
+    # There is neither news nor a model: what stands in for them is flagged.
+    assert all(line.endswith("  without sentiment, model") for line in done.stdout.splitlines()[:7])
     assert done.stdout.splitlines()[7].startswith("7 of 7 predicted")
 
 
