@@ -20,7 +20,7 @@ from bellwether.trading.safety import Newest, safety_of
 from bellwether_operator.gateway_view import Bars, Refusal, Safety, ServedModel, read_status
 from bellwether_operator.report.finding import MESSAGE_LIMIT
 from harness.statuses import NOW, READY, SCENES, Scene, refused, seen, view
-from unit.trading.making import RULES, conditions
+from unit.trading.making import RULES, circumstances
 
 HALTED = {"trading": {"mode": "simulated", "halted": True}}
 
@@ -133,7 +133,7 @@ def test_fifty_refused_symbols_have_room_for_all_their_names() -> None:
         name: Newest(Decimal(50), date(2026, 11, 19)) if number % 2 else Newest() for number, name in enumerate(names)
     }
     rules = replace(RULES, symbols=frozenset(names))
-    reported = safety_of(Book(), replace(conditions(rules), expected=date(2026, 11, 20)), newest)
+    reported = safety_of(Book(), replace(circumstances(rules), expected=date(2026, 11, 20)), newest)
     rows = tuple(Refusal(one.code, one.value, one.limit, one.message, one.symbol) for one in reported.refusals)
     words = message(Scene({}, refused(*rows)), "SafeToTrade")
     assert [name for name in names if name not in words] == []
