@@ -79,9 +79,9 @@ class Answers:
         return Quality({symbol: self._judged(symbol) for symbol in asked.symbols})
 
     def _judged(self, symbol: str) -> SymbolQuality:
-        reported = evidence_of(self.book, symbol, QUALITY_WINDOW, self.as_of)
-        evidence = judged_by(reported, self.past.calendar, self.as_of)
-        return assess(evidence, float(self.past.system.spec.quality.min_score), reported.revision)
+        evidence = evidence_of(self.book, symbol, QUALITY_WINDOW, self.as_of)
+        judged = judged_by(evidence, self.past.calendar, self.as_of)
+        return assess(judged, float(self.past.system.spec.quality.min_score), evidence.revision)
 
     def _news(self, asked: Any) -> SymbolSentiment:
         headlines = self.past.headlines.get(asked.symbol, ())

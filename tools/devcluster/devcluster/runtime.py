@@ -65,8 +65,8 @@ class Runtime:
         """Take an image archive in (docker or OCI form); returns the names it gained."""
         before = set(self.images())
         out = run([*self._ctr, "images", "import", "--snapshotter", "overlayfs", str(archive)], seconds=300)
-        reported = {line.split()[1] for line in out.splitlines() if line.startswith("unpacking ")}
-        return sorted(reported | (set(self.images()) - before))
+        unpacked = {line.split()[1] for line in out.splitlines() if line.startswith("unpacking ")}
+        return sorted(unpacked | (set(self.images()) - before))
 
     def load_pause_image(self) -> None:
         """Make and load the image that holds a pod's namespaces open, when it is missing."""
