@@ -141,6 +141,11 @@ class Kube:
         """Return what the operator wrote in this namespace, from the API server's audit log behind so many bytes."""
         return [each for each in self.operator_calls(after) if each.partition(" ")[0] in WRITES]
 
+    def operator_wrote(self, *words: str) -> set[str]:
+        """Return what the operator did to which kinds whose names have one of these words: `create jobs`."""
+        done = {each.partition("/")[0] for each in self.operator_writes()}
+        return {each for each in done if any(word in each for word in words)}
+
     def operator_calls(self, after: int | None = None) -> list[str]:
         """Return what the operator asked for and wrote in this namespace, from the API server's audit log."""
         found = []
