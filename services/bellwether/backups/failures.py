@@ -76,7 +76,7 @@ def is_futile(line: str) -> bool:
     return "retrying after" in line and failure_of(line) in _NEVER_BETTER
 
 
-def last_words(words: str) -> str:
+def telling_line(words: str) -> str:
     """Return the line of restic's output that says most, for a person; without its addresses and doubled spaces."""
     lines = [line.strip() for line in words.splitlines() if line.strip()]
     final = [line for line in lines if line.lower().startswith(("fatal:", "error:", "error "))] or lines

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bellwether.backups.errors import BackupError
-from bellwether.backups.failures import FINAL, Failure, failure_of, is_futile, last_words
+from bellwether.backups.failures import FINAL, Failure, failure_of, is_futile, telling_line
 
 PROGRAM = "restic"
 SECONDS = 3600.0
@@ -205,7 +205,7 @@ class Repository:
             raise RepositoryError(self.where, Failure.TOO_LONG, f"{seconds:g} s")
         if code != 0:
             words = "".join(complaints) + ("" if report else "".join(written))
-            raise RepositoryError(self.where, failure_of(words), last_words(words))
+            raise RepositoryError(self.where, failure_of(words), telling_line(words))
         return "".join(written)
 
 

@@ -52,7 +52,7 @@ from bellwether.monitoring.judging import (
 from bellwether.monitoring.letters import Letters
 from bellwether.monitoring.notifier import Notifier, Send
 from bellwether.naming import DEAD_STREAM, EVENT_STREAM
-from bellwether.runtime.alarm import CLEAR, AlarmState, turned
+from bellwether.runtime.alarm import CLEAR, AlarmState, transition
 from bellwether.runtime.bus import BusError
 from bellwether.runtime.call import Call
 from bellwether.runtime.context import ServiceContext
@@ -189,10 +189,10 @@ class Monitoring(Collector):
         after = judged(self._states, seen, call.as_of)
         for one in seen:
             before, now = self._states.get(one.key, CLEAR), after[one.key]
-            turn = turned(before, now)
-            since = now.since if turn == "raised" else before.since
-            if turn is not None and since is not None:
-                self._turn(one, turn == "raised", since, call.as_of)
+            change = transition(before, now)
+            since = now.since if change == "raised" else before.since
+            if change is not None and since is not None:
+                self._note(one, change == "raised", since, call.as_of)
         self._states, self._looked = after, call.as_of
         await self._take_report(call)
         try:
@@ -204,7 +204,7 @@ class Monitoring(Collector):
         with contextlib.suppress(BusError):
             await self._notifier.store()
 
-    def _turn(self, one: Observation, raised: bool, since: datetime, at: datetime) -> None:
+    def _note(self, one: Observation, raised: bool, since: datetime, at: datetime) -> None:
         book = self._notifier.book
         alarms = [entry for entry in book.alarms if (entry.type, entry.service) != one.key]
         severity = one.alarm.severity

@@ -23,7 +23,7 @@ from bellwether.messages.quality import (
 from bellwether.quality.evidence import all_plausible, evidence_of
 from bellwether.quality.rules import WINDOW
 from bellwether.quality.score import assess, check_values, overall, scored
-from bellwether.runtime.alarm import CLEAR, Alarm, turned
+from bellwether.runtime.alarm import CLEAR, Alarm, transition
 from bellwether.runtime.call import Call
 from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.errors import RpcError
@@ -178,7 +178,7 @@ class QualityService:
         """Publish a change of state once. An unknown score changes nothing: it is neither good nor bad."""
         alarm = Alarm(raise_at=self._least, clear_at=self._least, severity="warning", low=True)
         before, self._alarm = self._alarm, alarm.judge(self._alarm, score, call.as_of)
-        if score is None or turned(before, self._alarm) is None:
+        if score is None or transition(before, self._alarm) is None:
             return
         raised = self._alarm.raised
         low = {one.symbol: one for one in qualities.values() if one.quality_score is not None and not one.valid}

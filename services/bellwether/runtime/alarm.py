@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Literal
 
 Severity = Literal["warning", "critical"]
-Turn = Literal["raised", "resolved"]
+Transition = Literal["raised", "resolved"]
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Alarm:
         return value < limit if self.low else value > limit
 
 
-def turned(before: AlarmState, after: AlarmState) -> Turn | None:
+def transition(before: AlarmState, after: AlarmState) -> Transition | None:
     """Return what changed between two states that others should hear of once; None: nothing."""
     if before.raised == after.raised:
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bellwether.backups.failures import Failure, failure_of, is_futile, last_words
+from bellwether.backups.failures import Failure, failure_of, is_futile, telling_line
 
 SAID = {
     "Fatal: wrong password or no key found": Failure.WRONG_KEY,
@@ -43,5 +43,5 @@ def test_what_cannot_get_better_is_not_waited_for() -> None:
 
 
 def test_the_line_that_says_most_is_reported() -> None:
-    assert last_words("loading\nFatal: wrong   password\nmore\n") == "wrong password"
-    assert last_words("") == "it said nothing"
+    assert telling_line("loading\nFatal: wrong   password\nmore\n") == "wrong password"
+    assert telling_line("") == "it said nothing"

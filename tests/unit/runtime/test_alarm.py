@@ -2,18 +2,18 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bellwether.runtime.alarm import CLEAR, Alarm, AlarmState, Turn, turned
+from bellwether.runtime.alarm import CLEAR, Alarm, AlarmState, Transition, transition
 
 START = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
 MEMORY = Alarm(raise_at=80.0, clear_at=75.0, severity="warning")
 
 
-def reported(alarm: Alarm, *values: float | None) -> list[Turn | None]:
+def reported(alarm: Alarm, *values: float | None) -> list[Transition | None]:
     """Return what each look turns, a minute apart."""
     state, turns = CLEAR, []
     for minute, value in enumerate(values):
         before, state = state, alarm.judge(state, value, START + timedelta(minutes=minute))
-        turns.append(turned(before, state))
+        turns.append(transition(before, state))
     return turns
 
 
