@@ -38,7 +38,8 @@ LASTING = timedelta(minutes=1)
 """So long it may be a restart: a service is back after half of it, and then the next try succeeds."""
 LEAST_TRIES = 3
 """Fewer say nothing, however long it took: a machine that slept, or a call that used up all of its time."""
-_SOON = 1.0
+SOON = 1.0
+"""Seconds after which the clock is looked at again at the earliest, and after what failed."""
 _BEHIND = timedelta(milliseconds=1)
 """A slot is of use up to and including its last instant."""
 
@@ -163,7 +164,7 @@ class Clockwork:
             # What comes later would pass over a session: the ledger goes back to none.
             if error is not None:
                 break
-        return self._until_next(self.failing is not None, (), calendar, looks=self._looks)
+        return self._until_next(now, (), calendar, looks=self._looks, failed=self.failing is not None)
 
     def _failed(self, action: Action, error: RpcError) -> FailingSession:
         step: Literal["open", "close"] = "open" if action.kind == "open" else "close"
@@ -171,24 +172,29 @@ class Clockwork:
 
     async def _slots(self) -> float:
         """Run and judge the slots that are due; return the seconds until there may be something to do again."""
-        settings = self._reader.settings
+        settings, now = self._reader.settings, self._service.context.clock.now()
         waits = [await self._do(action) is not None for action in await self.judge()]
         fired, watched = self._rules(settings, await self._runner.known(settings))
-        return self._until_next(any(waits), fired, settings.calendar, watched)
+        return self._until_next(now, fired, settings.calendar, watched, failed=any(waits))
 
     def _until_next(
         self,
-        failed: bool,
+        looked: datetime,
         fired: Sequence[TaskRule],
         calendar: Calendar,
         watched: Sequence[TaskRule] = (),
         looks: Sequence[datetime] = (),
+        *,
+        failed: bool,
     ) -> float:
+        """Return the seconds until the clock is to be looked at again, after it was at `looked`.
+
+        What came due since, while something else was done, is due now.
+        """
         if failed:
-            return _SOON
-        now = self._service.context.clock.now()
-        next_one = min([next_due(fired, calendar, now, watched), *looks])
-        return min(LONGEST_WAIT, max(_SOON, (next_one - now).total_seconds()))
+            return SOON
+        next_one = min([next_due(fired, calendar, looked, watched), *looks])
+        return min(LONGEST_WAIT, max(SOON, (next_one - self._service.context.clock.now()).total_seconds()))
 
     def _rules(self, settings: TimeSettings, known: Known) -> tuple[tuple[TaskRule, ...], tuple[TaskRule, ...]]:
         """Return the rules that are fired from here, and those that a cluster fires and that are watched.

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -17,6 +18,7 @@ from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
 from bellwether.scheduling import claims
 from bellwether.scheduling import service as scheduling
+from bellwether.scheduling.clockwork import SOON
 from bellwether.spec.tasks import default_tasks
 from bellwether.trading import service as trading
 from harness.clock import Present
@@ -47,6 +49,32 @@ async def test_due_slots_run_once_each_and_a_session_opens_and_closes(scheduler:
         "session_close-20260105",
         "evening_analysis-20260105",
     }
+
+
+async def test_a_slot_that_comes_due_while_another_is_worked_on_is_run_right_after_it(scheduler: Live) -> None:
+    began, gate = scheduler.peers.hold("generate_predictions")
+    scheduler.clock.instant = OPEN - 30 * MINUTE
+    working = asyncio.create_task(scheduler.clockwork.tick())
+    async with asyncio.timeout(DEADLINE):
+        await began.wait()
+    scheduler.clock.instant = OPEN - 14 * MINUTE
+    gate.set()
+    assert await working == SOON
+    await scheduler.clockwork.tick()
+    assert (await scheduler.jobs())["prediction_generation-20260105"] == "completed"
+
+
+async def test_a_close_that_comes_due_while_the_open_is_asked_for_is_done_right_after_it(scheduler: Live) -> None:
+    """A timer may be early: looked at a millisecond before the close, the session is still under way."""
+
+    async def until_the_close(session: date) -> None:
+        scheduler.clock.instant = CLOSE
+
+    scheduler.clock.instant = CLOSE - timedelta(milliseconds=1)
+    with mock.patch.object(scheduler.clockwork, "_open", until_the_close):
+        assert await scheduler.clockwork.tick() == SOON
+    await scheduler.clockwork.tick()
+    assert (await scheduler.jobs())["session_close-20260105"] == "completed"
 
 
 async def test_a_slot_missed_while_nothing_ran_is_reported_and_a_useful_one_is_caught_up(scheduler: Live) -> None:
