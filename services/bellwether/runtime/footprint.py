@@ -1,6 +1,6 @@
 """The memory of a process: what only its start needed is given back, and a replay's is kept in large pages.
 
-Given back while a process runs are freed heap, and code that was run once.
+Freed heap and code that was run once are given back while a process runs.
 
 Loading ONNX Runtime alone touches 15 MB of its code and tables; later a few hundred kilobytes of them are used. Pages
 of a file that nobody wrote to are dropped from this process and read again from the system's page cache when they are

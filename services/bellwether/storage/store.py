@@ -18,7 +18,7 @@ import contextlib
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -272,7 +272,7 @@ class Store:
             # Whoever reads beside keeps some of the log in use; it is whole all the same.
             connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
-    async def claimed(self, run: str, event_ids: Iterable[str]) -> set[str]:
+    async def claimed(self, run: str, event_ids: Collection[str]) -> set[str]:
         """Return those of the events whose effect is in."""
 
         def look(tx: Transaction) -> set[str]:
