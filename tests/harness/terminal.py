@@ -85,6 +85,7 @@ class Terminal:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
             words = f"bellwether {' '.join(arguments)}: no end within {self.seconds:g} s"
+            words += "" if not keys else f", {keys!r} was typed" if typed else f", never showed {when!r}"
             raise AssertionError(f"{words}: {_plain(shown)}") from None
         finally:
             os.close(terminal)
