@@ -156,7 +156,8 @@ _ROWS = (
     ServiceRow(
         name="backup",
         purpose="Makes encrypted backups in folders and buckets when asked; those of a local run also when due.",
-        serves=("create_backup", "keep_backup", "restore_backup", "list_backups"),
+        calls={"paper-trading": ("halt",)},
+        serves=("create_backup", "keep_backup", "restore_backup", "end_restore", "list_backups"),
         external=("dns", "s3"),
         resources=Resources(10, 256),
     ),
@@ -194,7 +195,7 @@ _ROWS = (
                 get_account get_equity get_safety get_positions list_orders list_refusals explain check_ledger
                 execute_trade approve_order cancel_order transfer export sync_positions halt resume
             """),
-            "backup": ("create_backup", "keep_backup", "list_backups"),
+            "backup": ("create_backup", "keep_backup", "restore_backup", "end_restore", "list_backups"),
             "scheduler": _names("""
                 list_jobs list_slots get_replay get_report list_reports get_replay_report list_replay_reports
                 retain_replay_reports

@@ -1,7 +1,8 @@
 """backup: makes backups when it is asked; those of a local run also when one is due. It keeps only their records.
 
 The work is done by `bellwether backup create` in a process of its own, so that a system at rest carries none of it.
-In a cluster the services hand over what they keep, and the operator besides makes snapshots of volumes.
+In a cluster the services hand over what they keep, and the operator besides makes snapshots of volumes; a restore in
+place is asked for here and done by the operator.
 """
 
 from __future__ import annotations
@@ -16,7 +17,11 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from bellwether.backups.asking import Asking
 from bellwether.backups.errors import FUTILE
+from bellwether.backups.overdue import drill_overdue, overdue
 from bellwether.backups.records import Record, Records
 from bellwether.backups.source import stores
 from bellwether.messages.alarms import alarm
@@ -28,9 +33,11 @@ from bellwether.messages.backup import (
     BackupRow,
     Backups,
     CreateBackup,
+    EndRestore,
     KeepBackup,
     ListBackups,
     RestoreBackup,
+    RestoreEnded,
 )
 from bellwether.messages.monitoring import AlarmReading
 from bellwether.runtime.call import Call
@@ -39,7 +46,6 @@ from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
 from bellwether.runtime.tasks import end_tasks
 from bellwether.spec.backup import Backup
-from bellwether.spec.fields import parse_duration
 
 NAME = "backup"
 REFUSED = (
@@ -72,6 +78,9 @@ class BackupService:
         """The TradingBackup's that is made, or was made last."""
         self._step = self._said = ""
         self._drill: asyncio.Task[None] | None = None
+        self._asking = Asking(service.context, self._restorable)
+        if self._pod:
+            service.background(self._asking.load_in_the_end)
 
     async def create_backup(self, request: CreateBackup, call: Call) -> BackupMade:
         """Make a backup; whoever asks while one is made waits for the same one.
@@ -155,19 +164,25 @@ class BackupService:
         )
 
     async def restore_backup(self, request: RestoreBackup, call: Call) -> BackupRestored:
-        """Refuse: what is restored takes the place of this very process."""
+        """In a cluster have the operator restore this system in place, halted; elsewhere say which command does.
+
+        What is restored takes the place of this very process, so the answer is that it was asked for.
+
+        Raises:
+            RpcError: PRODUCTION_REFUSED, NO_BACKUP_DECLARED, NOT_HERE, or RESTORE_FROM_OUTSIDE; and those of `Asking`.
+        """
         self._checked(request.location)
         if self._pod:
-            raise RpcError(
-                "RESTORE_FROM_OUTSIDE",
-                "a running system is not replaced: declare one with spec.restoreFrom, this backup's repository and id; "
-                f"on a machine `bellwether restore {request.backup_id} -f FILE --data FOLDER`; it starts halted",
-            )
+            return await self._asking.ask(request, call)
         raise RpcError(
             "RESTORE_FROM_OUTSIDE",
             f"a restore ends this process: run `bellwether restore {request.backup_id}` beside it, which checks the "
             "backup, stops trading, and puts it in place; it starts halted",
         )
+
+    async def end_restore(self, request: EndRestore, call: Call) -> RestoreEnded:
+        """Take note that a restore in place is over: another one can be asked for."""
+        return await self._asking.end(request)
 
     async def list_backups(self, request: ListBackups, call: Call) -> Backups:
         """Return what is known of backups, newest first.
@@ -185,8 +200,13 @@ class BackupService:
         return Backups(found[: request.limit], _drill_in_words(drills[-1]) if drills else "")
 
     def health(self) -> dict[str, Any]:
-        """Return what health says besides: degraded while the newest good backup is older than it should be."""
-        declared = self._declared()
+        """Return what health says besides: degraded while the newest good backup is older than it should be.
+
+        In a cluster: the restore in place that was asked for and is not over.
+        """
+        asked, declared = self._asking.under_way, self._declared()
+        if asked is not None:
+            return {"restore": msgspec.to_builtins(asked) | {"id": asked.id}}
         if self._root is None or declared is None:
             return {}
         records = Records(self._root / _FOLDER).all("backup")
@@ -236,6 +256,9 @@ class BackupService:
         drills = [one for one in Records(root / _FOLDER).all("drill") if one.id == made["id"]]
         if not drills:
             self._drill = asyncio.get_running_loop().create_task(self._test(str(made["id"])), name="drill")
+
+    async def _restorable(self, backup_id: str, location: str | None) -> Any:
+        return await self._run(["restorable", backup_id, *([] if location is None else ["--location", location])])
 
     async def _test(self, backup_id: str) -> None:
         try:
@@ -290,46 +313,6 @@ def full_or_incremental(asked: str, records: list[Record], declared: Backup) -> 
     return "full" if since_full is None or since_full + 1 >= every else "incremental"
 
 
-def overdue(records: list[Record], declared: Backup, now: datetime) -> str | None:
-    """Return in words that backups are wanting, None when they are as they should be, or are not scheduled.
-
-    The longest pause between two sessions is taken as five days: a long week-end.
-    """
-    if declared.schedule is None:
-        return None
-    good = [one for one in records if one.state == "complete"]
-    failed = records[-1] if records and records[-1].state == "failed" else None
-    why = f"; the last one failed: {failed.reason}" if failed is not None else ""
-    if not good:
-        return f"no backup is complete yet{why}" if failed is not None else None
-    age = now.astimezone(UTC) - good[-1].started
-    if age > _LONGEST_PAUSE + parse_duration(declared.schedule.useful_until):
-        return f"the newest complete backup {good[-1].id} is {age.days} days old{why}"
-    return f"backup {failed.id} failed: {failed.reason}" if failed is not None else None
-
-
-def drill_overdue(drills: list[Record], backups: list[Record], declared: Backup, now: datetime) -> str | None:
-    """Return in words that the declared drill is wanting, None when it is as it should be, or none is declared.
-
-    A drill comes at least once a week, after a backup: two weeks without a good one are too long.
-    """
-    if declared.drill is None:
-        return None
-    ended = [one for one in drills if one.state != "running"]
-    if ended and ended[-1].state == "failed":
-        return f"the drill of backup {ended[-1].id} failed: {ended[-1].reason}"
-    # Before the first drill time counts from the first complete backup.
-    proven = [one.started for one in ended] or [one.started for one in backups if one.state == "complete"][:1]
-    if not proven or now.astimezone(UTC) - proven[-1] <= _LONGEST_WITHOUT_DRILL:
-        return None
-    days = (now.astimezone(UTC) - proven[-1]).days
-    return f"no drill has proven a backup for {days} days"
-
-
-_LONGEST_PAUSE = parse_duration("120h")
-_LONGEST_WITHOUT_DRILL = parse_duration("336h")
-
-
 def _row(record: Record) -> BackupRow:
     return BackupRow(
         backup_id=record.id,
@@ -366,7 +349,13 @@ def create(context: ServiceContext) -> Service:
     """Return the service, wired to its runtime."""
     service = Service(NAME, context)
     backups = BackupService(service)
-    for handler in (backups.create_backup, backups.keep_backup, backups.restore_backup, backups.list_backups):
+    for handler in (
+        backups.create_backup,
+        backups.keep_backup,
+        backups.restore_backup,
+        backups.end_restore,
+        backups.list_backups,
+    ):
         service.rpc(handler.__name__)(handler)
     service.on_health(backups.health)
     service.on_alarms(backups.alarms)

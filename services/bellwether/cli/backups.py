@@ -165,6 +165,30 @@ def show(
         write_answer(output, _plain(manifest), lines)
 
 
+@app.command(hidden=True)
+@of_system
+def restorable(
+    which: Which,
+    backup: Annotated[str, typer.Argument(metavar="ID", help="The backup.")],
+    *,
+    from_services: FromServices = False,
+    output: Format = Output.text,
+) -> None:
+    """Say in which location a complete backup is that fits what the system declares."""
+    with words():
+        from bellwether.backups.errors import BackupError
+        from bellwether.local.in_place import restorable as found_in
+
+        place, system = which.system(from_services=from_services)
+        lost: list[str] = []
+        try:
+            location, manifest = found_in(opened_repositories(place, system, which.location, lost), system, backup)
+        except BackupError as error:
+            raise CommandError("; ".join([str(error), *lost])) from error
+        answer = {"location": location, "cut": manifest.cut.isoformat(), "session": str(manifest.session or "")}
+        write_answer(output, answer, [f"{backup} is in {location}, of {manifest.cut:%Y-%m-%d %H:%M} UTC"])
+
+
 @app.command()
 @of_system
 def verify(which: Which, backup: Id = None, *, session: SessionDay = None) -> None:

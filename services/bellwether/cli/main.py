@@ -15,6 +15,7 @@ PROCESS_COMMANDS = (
     "nats",
     "adopt",
     "fill",
+    "restore-volumes",
     "look",
     "run",
     "replay",

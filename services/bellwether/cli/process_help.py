@@ -19,6 +19,7 @@ _PARTS = {
     "nats": "Become the nats-server that comes with this package.",
     "adopt": "Make a volume that was restored from a snapshot this system's, halted.",
     "fill": "Fill a new system's volumes from the repository that it is restored from.",
+    "restore-volumes": "Put a backup in the place of what is on a system's volumes, while nobody has them.",
     "look": "Look whether a backup is whole, and say what is in it.",
 }
 

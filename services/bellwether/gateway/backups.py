@@ -1,4 +1,4 @@
-"""Routes of backups: those that the service `backup` makes and lists, and holds of all writes while volumes are cut."""
+"""Routes of backups: those that the service `backup` makes, lists and restores, and holds while volumes are cut."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from starlette.responses import Response
 from bellwether.gateway.gateway import Gateway
 from bellwether.gateway.problems import Problem
 from bellwether.gateway.routing import OPERATE, READ, answer, gateway_of, read_model, relay
-from bellwether.messages.backup import CreateBackup, KeepBackup, ListBackups
+from bellwether.messages.backup import CreateBackup, EndRestore, KeepBackup, ListBackups, RestoreBackup
 from bellwether.runtime.builtins import Held, Hold, LetGo
 from bellwether.runtime.clock import monotonic
 from bellwether.spec.backup import LOCATION_NAME_PATTERN
 from bellwether.storage.holding import LONGEST_SECONDS
 
 _LIST_SECONDS = 60.0
+_RESTORE_SECONDS = 60.0
 _HOLD_SECONDS = 3.0
 """How long a service may take to stop writing, and to say that it did."""
 
@@ -44,6 +45,14 @@ class Kept(BaseModel):
     known: bool = False
 
 
+class RestoreAsked(BaseModel):
+    """The backup that is to take the place of what the system holds."""
+
+    model_config = ConfigDict(extra="forbid")
+    backup_id: Annotated[str, Field(max_length=16, pattern="^[0-9]{8}T[0-9]{6}Z$")]
+    location: Annotated[str | None, Field(max_length=30, pattern=LOCATION_NAME_PATTERN)] = None
+
+
 class HoldAsked(BaseModel):
     """A hold."""
 
@@ -62,6 +71,7 @@ class WasHeld(msgspec.Struct, frozen=True):
 
 
 Id = Annotated[str, Path(max_length=36, pattern="^[-0-9a-f]+$", description="The uid of the TradingBackup.")]
+RestoreId = Annotated[str, Path(pattern="^[0-9]{8}T[0-9]{6}Z$", description="The restore: when it was asked for.")]
 HoldId = Annotated[str, Path(min_length=1, max_length=64, description="The hold, as it was started.")]
 Wait = Annotated[float, Query(gt=0, le=600, description="Seconds to wait for its end at most; it goes on without you.")]
 
@@ -85,6 +95,20 @@ async def keep(request: Request, backup: Id) -> Response:
 async def backups(request: Request) -> Response:
     """Return the backups that the locations hold, newest first."""
     return await relay(request, "backup", "list_backups", ListBackups(), budget=_LIST_SECONDS)
+
+
+@router.post("/v1/restores", dependencies=OPERATE)
+async def restore(request: Request) -> Response:
+    """Have a system of a cluster restored in place, halted; `status.restore` of the TradingSystem says how far it is."""
+    wanted = await read_model(request, RestoreAsked)
+    asked = RestoreBackup(wanted.backup_id, wanted.location)
+    return await relay(request, "backup", "restore_backup", asked, budget=_RESTORE_SECONDS)
+
+
+@router.delete("/v1/restores/{restore}", dependencies=OPERATE)
+async def end_restore(request: Request, restore: RestoreId) -> Response:
+    """Take note that a restore in place is over; the operator says so."""
+    return await relay(request, "backup", "end_restore", EndRestore(restore))
 
 
 @router.put("/v1/hold", dependencies=OPERATE)

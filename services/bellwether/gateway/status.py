@@ -96,6 +96,8 @@ class SystemStatus(msgspec.Struct, frozen=True):
     """What could not be found out, one line each."""
     training: TrainingState | None = None
     """None: ml-training did not say."""
+    restore: dict[str, Any] | None = None
+    """The restore in place that was asked for and is not over; None: none, or `backup` did not say."""
     market: dict[str, Any] = {}
     """The declared exchange and its corrections, as in `spec.market`."""
 
@@ -181,6 +183,7 @@ async def system_status(
         models=None if isinstance(models, Problem) else model_states(system.spec, models.models),
         slots=_known(slots),
         training=_known(training),
+        restore=states["backup"].health.get("restore") if "backup" in states else None,
         market=system.spec.market.model_dump(mode="json", by_alias=True, exclude_none=True),
         problems=list(dict.fromkeys(said)),
     )

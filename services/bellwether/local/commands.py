@@ -144,6 +144,7 @@ def _add_volumes(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     fill.add_argument("--volumes", type=Path, required=True, metavar="DIR", help="where the volumes are, by component")
     fill.set_defaults(command=_fill)
+    _add_restore_volumes(commands)
     look = commands.add_parser(
         "look",
         help="look whether a backup is whole",
@@ -166,6 +167,24 @@ def _add_volumes(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--restore", metavar="JSON", help="a spec.restoreFrom: its backup is restored on the one volume, and proven"
     )
     look.set_defaults(command=_look)
+
+
+def _add_restore_volumes(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    restore = commands.add_parser(
+        "restore-volumes",
+        help="put a backup in the place of what is on a system's volumes",
+        description="Fetch a backup from a location of BELLWETHER_DECLARATION, check it, and exchange it for what is on "
+        "the volumes mounted in a folder, which is kept aside; halted. Doing it again changes nothing. Ends with 3, all "
+        "as it was, where trying again cannot help or the time is over.",
+    )
+    restore.add_argument(
+        "--volumes", type=Path, required=True, metavar="DIR", help="where the volumes are, by component"
+    )
+    restore.add_argument("--request", required=True, metavar="ID", help="what it is done once for")
+    restore.add_argument("--backup", required=True, metavar="ID", help="the backup")
+    restore.add_argument("--location", required=True, metavar="NAME", help="where it is")
+    restore.add_argument("--until", required=True, metavar="INSTANT", help="how long what may pass is waited for")
+    restore.set_defaults(command=_restore_volumes)
 
 
 def _add_execute_slot(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -291,6 +310,32 @@ def _fill(given: argparse.Namespace) -> int:
         sys.stderr.write(f"error: {visible(str(error))}\n")
         return FUTILE if error.final else _FAILED
     print(f"restored {key}: it starts halted", flush=True)
+    return 0
+
+
+def _restore_volumes(given: argparse.Namespace) -> int:
+    from datetime import UTC, datetime
+
+    from bellwether.backups.errors import FUTILE, BackupError
+    from bellwether.local.backup_places import of_services
+    from bellwether.local.in_place import RestoreOrder, restore_in_place
+    from bellwether.runtime.config import ProcessConfig
+    from bellwether.spec.fields import parse_instant
+
+    place = of_services(ProcessConfig.from_environment())
+    order = RestoreOrder(given.request, given.backup, given.location, parse_instant(given.until))
+    try:
+        restore_in_place(
+            place.system(),
+            given.volumes,
+            place.machine(),
+            order,
+            lambda line: print(line, flush=True),
+            lambda: datetime.now(UTC),
+        )
+    except (BackupError, OSError) as error:
+        sys.stderr.write(f"error: {visible(str(error))}\n")
+        return FUTILE if isinstance(error, BackupError) and error.final else _FAILED
     return 0
 
 

@@ -62,7 +62,7 @@ def fill(system: TradingSystem, volumes: Path, machine: Machine, say: Say) -> st
     pieces, ready = scratch(machine, "incoming"), scratch(machine, "restored")
     try:
         manifest = fetched(repository, wanted.system, key, pieces, say)
-        _fits(manifest, system)
+        fits(manifest, system)
         state = RunDirectory(ready)
         asyncio.run(rebuilt(manifest, pieces, state, say))
         for component, folder in folders.items():
@@ -80,11 +80,19 @@ def _put(state: RunDirectory, component: str, target: Path) -> None:
     for path in target.iterdir():
         if path.name != _NOT_OURS:
             remove(path)
+    copy_parts(parts_of(state, component), target)
+
+
+def parts_of(state: RunDirectory, component: str) -> dict[str, Path]:
+    """Return what of a restored state is a component's own, by its name in the top folder of the volume."""
     own = kept_on(component)
     sources = {path.name: path for path in state.data.iterdir()} | {_NATS: state.nats}
-    for name, source in sources.items():
-        if own and name not in own:
-            continue
+    return {name: source for name, source in sources.items() if not own or name in own}
+
+
+def copy_parts(parts: Mapping[str, Path], target: Path) -> None:
+    """Copy files and folders into a folder that has nothing by their names."""
+    for name, source in parts.items():
         if source.is_dir():
             shutil.copytree(source, target / name)
         else:
@@ -100,7 +108,12 @@ def _filled(volume: Path, uid: str) -> str | None:
         return None
 
 
-def _fits(manifest: Manifest, system: TradingSystem) -> None:
+def fits(manifest: Manifest, system: TradingSystem) -> None:
+    """Return only where a system can go on with the stores of a backup.
+
+    Raises:
+        Unfit: if it declares another calendar, currency or initial cash than they were created with.
+    """
     former: Mapping[str, Any] = manifest.declaration
     try:
         was = TradingSystem.model_validate({**former, "metadata": {**former["metadata"], "uid": "former"}})

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from bellwether.backups.databases import CopyError, figures_of
 from bellwether.backups.errors import BackupError
 from bellwether.backups.making import LEDGER
-from bellwether.local.filling import MARK
+from bellwether.local.exchange import stays
 from bellwether.local.unpacking import SOURCE_OF_HALT
 from bellwether.storage.folders import digest_of, listing, remove
 from bellwether.storage.notes import PREFIX, differences, note_path, noted_services
@@ -31,7 +31,6 @@ SKEW = 3600.0
 _BUSY_MILLISECONDS = 10_000
 _SHOWN = 20
 """Of a pod that failed only its last 2 KiB are kept."""
-_NOT_OURS = frozenset({"lost+found", MARK})
 
 
 class Damaged(BackupError):
@@ -67,7 +66,7 @@ def adopt(data: Path, whose: Adoption, now: datetime, kept: Sequence[str] = ()) 
         for service in noted_services(data):
             note_path(data, service).unlink()
         for path in data.iterdir() if kept else ():
-            if path.name not in {*kept, *_NOT_OURS}:
+            if path.name not in kept and not stays(path.name):
                 remove(path)
         left = [path for path in sorted(data.glob("*.db")) if _adopted_by(path) != whose.uid]
         problems = [f"{path.name}: {words}" for path in left if (words := _damage(path)) is not None]
@@ -76,9 +75,7 @@ def adopt(data: Path, whose: Adoption, now: datetime, kept: Sequence[str] = ()) 
     for path in left:
         with _opened(path) as database, database:
             database.execute("BEGIN IMMEDIATE")
-            make_created_with_table(database)
-            # By the resource it goes on under another name; all else that it was created with has to be the same.
-            database.execute("UPDATE begun SET value = ? WHERE name = 'metadata.name'", (whose.name,))
+            _make_own(database, whose)
             if not whose.together and _has_table(database, "outbox"):
                 last = database.execute("SELECT max(published_at) FROM outbox").fetchone()[0]
                 if last is not None:
@@ -88,8 +85,22 @@ def adopt(data: Path, whose: Adoption, now: datetime, kept: Sequence[str] = ()) 
                 reason = f"restored from {whose.source}: compare, then resume"
                 row = (SOURCE_OF_HALT, reason, now.astimezone(UTC).isoformat())
                 database.execute("INSERT INTO halts (kind, source, reason, at) VALUES ('halt', ?, ?, ?)", row)
-            database.execute("INSERT OR REPLACE INTO begun (name, value) VALUES (?, ?)", (ADOPTED_BY, whose.uid))
     return [path.name for path in left]
+
+
+def make_own(data: Path, whose: Adoption) -> None:
+    """Make restored databases that are halted already a system's own, so that its pods do not adopt them once more."""
+    for path in sorted(data.glob("*.db")):
+        with _opened(path) as database, database:
+            database.execute("BEGIN IMMEDIATE")
+            _make_own(database, whose)
+
+
+def _make_own(database: sqlite3.Connection, whose: Adoption) -> None:
+    make_created_with_table(database)
+    # By the resource it goes on under another name; all else that it was created with has to be the same.
+    database.execute("UPDATE begun SET value = ? WHERE name = 'metadata.name'", (whose.name,))
+    database.execute("INSERT OR REPLACE INTO begun (name, value) VALUES (?, ?)", (ADOPTED_BY, whose.uid))
 
 
 def look(root: Path, expected: Sequence[str] = ()) -> dict[str, Any]:
@@ -150,13 +161,13 @@ def gathered(root: Path, target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     for volume in sorted(path for path in root.iterdir() if path.is_dir()):
         for path in volume.iterdir():
-            if path.name not in _NOT_OURS:
+            if not stays(path.name):
                 (target / path.name).symlink_to(path)
 
 
 def _is_other(name: str) -> bool:
     """Whether a name is a database, or beside one, or no part of a system."""
-    return name in _NOT_OURS or name.startswith(PREFIX) or name.endswith((".db", ".db-wal", ".db-shm", ".db-journal"))
+    return stays(name) or name.startswith(PREFIX) or name.endswith((".db", ".db-wal", ".db-shm", ".db-journal"))
 
 
 def _damage(path: Path) -> str | None:

@@ -72,10 +72,43 @@ class RestoreBackup(msgspec.Struct, frozen=True):
 
 
 class BackupRestored(msgspec.Struct, frozen=True):
-    """A restored system; it starts halted."""
+    """A restored system, or in a cluster one that will be, by the operator; it starts halted."""
 
     backup_id: str
     status: str = "restore_completed"
+    """In a cluster `restore_requested`: the process that answers ends before it is done."""
+    location: str = ""
+    """Where the backup is."""
+
+
+class RestoreRequest(msgspec.Struct, frozen=True):
+    """A restore in place that somebody asked for, as it is kept on the bus until it is over."""
+
+    backup_id: str
+    location: str
+    at: datetime
+    """When it was asked for, UTC, to the second. A later one never has the same."""
+    uid: str
+    """Of the system that was asked: in a copy of its streams, another system's, the request counts for nothing."""
+    ended: bool = False
+    """Whether it is over, be it restored or refused."""
+
+    @property
+    def id(self) -> str:
+        """What it goes by."""
+        return f"{self.at:%Y%m%dT%H%M%SZ}"
+
+
+class EndRestore(msgspec.Struct, frozen=True):
+    """Say that a restore in place is over, so that another one can be asked for."""
+
+    id: str
+
+
+class RestoreEnded(msgspec.Struct, frozen=True):
+    """Which restore in place is over; empty: none was under way by that id."""
+
+    id: str
 
 
 class ListBackups(msgspec.Struct, frozen=True):

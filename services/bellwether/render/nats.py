@@ -81,11 +81,15 @@ def service_permissions(name: str, rows: Mapping[str, ServiceRow] = SERVICES) ->
         publish |= {naming.rpc_subject(peer, method) for peer in rows if peer != name for method in HOLDING}
         subscribe |= {naming.TRACE_SUBJECTS, naming.EVENT_SUBJECTS, naming.key_subject(naming.ACKS_BUCKET, "*")}
     if name == BACKUP:
-        # It reads every store and stream, and changes none.
+        # It reads every store and stream, and changes none; it keeps which restore it was asked for.
         publish |= {
             naming.rpc_subject(one.name, method) for one in rows.values() if one.needs_volume for method in COPYING
         }
         publish |= {"$JS.API.STREAM.NAMES", "$JS.API.STREAM.SNAPSHOT.*", "$JS.SNAPSHOT.ACK.>"}
+        publish |= {
+            naming.key_subject(naming.DECLARATION_BUCKET, naming.RESTORE_KEY),
+            _direct_get(naming.DECLARATION_BUCKET, naming.RESTORE_KEY),
+        }
     if name == MONITORING:
         publish |= {
             naming.key_subject(naming.MONITORING_BUCKET, naming.MONITORING_KEY),

@@ -1,0 +1,142 @@
+"""What the service `backup` of a cluster does about a restore in place: it checks, halts, and keeps the request.
+
+The operator sees the request through the gateway, and does the rest: what is restored takes the place of this very
+process. The request is kept on the bus, so that it outlives the pod, until the operator says that it is over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from bellwether.messages.backup import BackupRestored, EndRestore, RestoreBackup, RestoreEnded, RestoreRequest
+from bellwether.messages.trading import Halt, HaltState
+from bellwether.naming import DECLARATION_BUCKET, RESTORE_KEY
+from bellwether.runtime.bus import BusError
+from bellwether.runtime.call import Call
+from bellwether.runtime.context import ServiceContext
+from bellwether.runtime.errors import RpcError
+
+REQUESTED = "restore_requested"
+SOURCE = "restore"
+"""Of the halt, as on one machine."""
+HALT_SECONDS = 10.0
+_RETRY_SECONDS = 5.0
+_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z")
+
+_log = logging.getLogger(__name__)
+
+Find = Callable[[str, str | None], Awaitable[Any]]
+"""Says in which location a backup is that can be restored, or raises RpcError with the reason why none can."""
+
+
+class Asking:
+    """The restore in place of one system that is under way, if one is."""
+
+    def __init__(self, context: ServiceContext, find: Find) -> None:
+        self._context = context
+        self._find = find
+        self._known: RestoreRequest | None = None
+        self._loaded = False
+        self._one = asyncio.Lock()
+
+    @property
+    def under_way(self) -> RestoreRequest | None:
+        """The request that the operator is to see; None: there is none."""
+        known = self._known
+        return None if known is None or known.ended or known.uid != self._context.config.uid else known
+
+    async def load_in_the_end(self) -> None:
+        """Read what a former pod was asked for, as soon as the bus can be read."""
+        while not self._loaded:
+            try:
+                await self._load()
+            except BusError as error:
+                _log.warning("which restore was asked for is not known yet: %s", error)
+                await asyncio.sleep(_RETRY_SECONDS)
+
+    async def ask(self, request: RestoreBackup, call: Call) -> BackupRestored:
+        """Check a backup, halt the trader, and keep the request; the operator carries it out.
+
+        Raises:
+            RpcError: INVALID_PARAMS, RESTORE_UNDER_WAY, or RESTORE_REFUSED with the reason; then nothing was touched.
+                UNAVAILABLE where the request cannot be kept; then the trader may be halted.
+        """
+        if _ID.fullmatch(request.backup_id) is None:
+            raise RpcError(
+                "INVALID_PARAMS", f"backup_id: {request.backup_id!r} is none; list_backups says them: 20261127T213000Z"
+            )
+        async with self._one:
+            await self._load_or_refuse()
+            known = self.under_way
+            if known is not None:
+                raise RpcError(
+                    "RESTORE_UNDER_WAY",
+                    f"the restore of backup {known.backup_id} from {known.location}, asked for "
+                    f"{known.at:%Y-%m-%d %H:%M:%S} UTC, is under way: status.restore of the TradingSystem says how far",
+                )
+            try:
+                found = await self._find(request.backup_id, request.location)
+            except RpcError as error:
+                raise RpcError("RESTORE_REFUSED", error.message) from error
+            await self._halt(request.backup_id, call)
+            await self._keep(self._request(request.backup_id, str(found["location"])))
+            return BackupRestored(request.backup_id, REQUESTED, str(found["location"]))
+
+    async def end(self, request: EndRestore) -> RestoreEnded:
+        """Note that a restore is over.
+
+        Raises:
+            RpcError: UNAVAILABLE where that cannot be noted.
+        """
+        async with self._one:
+            await self._load_or_refuse()
+            known = self.under_way
+            if known is None or known.id != request.id:
+                return RestoreEnded("")
+            await self._keep(msgspec.structs.replace(known, ended=True))
+            return RestoreEnded(request.id)
+
+    def _request(self, backup_id: str, location: str) -> RestoreRequest:
+        now = datetime.now(UTC).replace(microsecond=0)
+        if self._known is not None:
+            now = max(now, self._known.at + timedelta(seconds=1))
+        return RestoreRequest(backup_id, location, now, self._context.config.uid)
+
+    async def _halt(self, backup_id: str, call: Call) -> None:
+        """Have orders refused. Where the trader does not answer it goes on: its pod is ended, and starts halted."""
+        asked = Halt(f"restore of backup {backup_id}", SOURCE)
+        try:
+            await call.request("paper-trading", "halt", asked, HaltState, idempotent=True, budget=HALT_SECONDS)
+        except RpcError as error:
+            _log.warning("the halt before a restore was not acknowledged: %s", error.message)
+
+    async def _load(self) -> None:
+        if self._loaded:
+            return
+        found = await self._context.bus.kv_get(DECLARATION_BUCKET, RESTORE_KEY)
+        if found is not None:
+            try:
+                self._known = msgspec.json.decode(found[0], type=RestoreRequest)
+            except msgspec.DecodeError as error:
+                _log.warning("what was kept of a restore cannot be read: %s", error)
+        self._loaded = True
+
+    async def _load_or_refuse(self) -> None:
+        try:
+            await self._load()
+        except BusError as error:
+            raise RpcError("UNAVAILABLE", f"NATS does not say which restore is under way: {error}") from error
+
+    async def _keep(self, request: RestoreRequest) -> None:
+        try:
+            await self._context.bus.kv_put(DECLARATION_BUCKET, RESTORE_KEY, msgspec.json.encode(request))
+        except BusError as error:
+            raise RpcError("UNAVAILABLE", f"NATS does not keep the request: {error}") from error
+        self._known = request
