@@ -99,7 +99,7 @@ async def backups(request: Request) -> Response:
 
 @router.post("/v1/restores", dependencies=OPERATE)
 async def restore(request: Request) -> Response:
-    """Have a system of a cluster restored in place, halted; `status.restore` of the TradingSystem says how far it is."""
+    """Have a system of a cluster restored in place, halted; the TradingSystem's `status.restore` says how far it is."""
     wanted = await read_model(request, RestoreAsked)
     asked = RestoreBackup(wanted.backup_id, wanted.location)
     return await relay(request, "backup", "restore_backup", asked, budget=_RESTORE_SECONDS)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from bellwether.local.volume_commands import add_volumes
 from bellwether.runtime.terminal import visible
 from bellwether.topology import NATS_STORE_BYTES
 
@@ -86,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
         "--max-store", type=int, default=NATS_STORE_BYTES, metavar="BYTES", help="what JetStream may keep (768 MiB)"
     )
     bootstrap.set_defaults(command=_bootstrap)
-    _add_volumes(commands)
+    add_volumes(commands)
     _add_execute_slot(commands)
     target = commands.add_parser(
         "train-target",
@@ -113,78 +114,6 @@ def _add_replay_variant(commands: argparse._SubParsersAction[argparse.ArgumentPa
     variant.add_argument("--plan", type=Path, required=True, metavar="FILE", help="the plan, as the operator froze it")
     variant.add_argument("--write", type=Path, metavar="FILE", help="write the figures here too")
     variant.set_defaults(command=_replay_variant)
-
-
-def _add_volumes(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    adopt = commands.add_parser(
-        "adopt",
-        help="make a restored volume this system's, halted",
-        description="Check the databases of a volume that was made from a snapshot, and make them this system's, with "
-        "the ledger halted. BELLWETHER_DATA_DIR, BELLWETHER_SYSTEM and BELLWETHER_UID say where and whose. Doing it "
-        "again changes nothing.",
-    )
-    adopt.add_argument("--source", required=True, metavar="WORDS", help="what it was made from")
-    adopt.add_argument(
-        "--apart", action="store_true", help="the system's volumes are not of one instant: publish events again"
-    )
-    adopt.add_argument(
-        "--keep",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="what of the volume is its component's own; the rest is removed. Without it all is kept",
-    )
-    adopt.set_defaults(command=_adopt)
-    fill = commands.add_parser(
-        "fill",
-        help="fill a new system's volumes from a repository",
-        description="Fetch the backup that spec.restoreFrom of BELLWETHER_DECLARATION names, check it, and put each "
-        "volume's part on the volumes mounted in a folder. Doing it again changes nothing. Ends with 3 where trying "
-        "again cannot help.",
-    )
-    fill.add_argument("--volumes", type=Path, required=True, metavar="DIR", help="where the volumes are, by component")
-    fill.set_defaults(command=_fill)
-    _add_restore_volumes(commands)
-    look = commands.add_parser(
-        "look",
-        help="look whether a backup is whole",
-        description="Read all that is on the volumes mounted in a folder, check every database, and write figures as "
-        "JSON. Ends with 3, naming each file that is missing or not whole, where trying again cannot help.",
-    )
-    look.add_argument("--volumes", type=Path, required=True, metavar="DIR", help="where the volumes are, by claim")
-    look.add_argument("--write", type=Path, metavar="FILE", help="write the figures here too")
-    look.add_argument(
-        "--expect", action="append", default=[], metavar="PATTERN", help="a file that has to be there, by claim"
-    )
-    look.add_argument(
-        "--decide",
-        metavar="JSON",
-        help="the TradingSystem of then: the decisions of its last session are computed again, which writes into the "
-        "volumes",
-    )
-    look.add_argument("--release", default="", metavar="NAME", help="of those decisions; another one may differ")
-    look.add_argument(
-        "--restore", metavar="JSON", help="a spec.restoreFrom: its backup is restored on the one volume, and proven"
-    )
-    look.set_defaults(command=_look)
-
-
-def _add_restore_volumes(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    restore = commands.add_parser(
-        "restore-volumes",
-        help="put a backup in the place of what is on a system's volumes",
-        description="Fetch a backup from a location of BELLWETHER_DECLARATION, check it, and exchange it for what is on "
-        "the volumes mounted in a folder, which is kept aside; halted. Doing it again changes nothing. Ends with 3, all "
-        "as it was, where trying again cannot help or the time is over.",
-    )
-    restore.add_argument(
-        "--volumes", type=Path, required=True, metavar="DIR", help="where the volumes are, by component"
-    )
-    restore.add_argument("--request", required=True, metavar="ID", help="what it is done once for")
-    restore.add_argument("--backup", required=True, metavar="ID", help="the backup")
-    restore.add_argument("--location", required=True, metavar="NAME", help="where it is")
-    restore.add_argument("--until", required=True, metavar="INSTANT", help="how long what may pass is waited for")
-    restore.set_defaults(command=_restore_volumes)
 
 
 def _add_execute_slot(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -282,107 +211,6 @@ def _bootstrap(given: argparse.Namespace) -> int:
     seed = config.keys_dir / f"{BOOTSTRAP}.nk" if config.keys_dir else None
     asyncio.run(bootstrap(config.nats_url, seed, timeout=given.timeout, max_store=given.max_store))
     return 0
-
-
-def _adopt(given: argparse.Namespace) -> int:
-    from datetime import UTC, datetime
-
-    from bellwether.local.volumes import Adoption, adopt
-    from bellwether.runtime.config import ProcessConfig
-
-    config = ProcessConfig.from_environment()
-    whose = Adoption(config.uid, config.system, given.source, together=not given.apart)
-    for name in adopt(config.data_dir, whose, datetime.now(UTC), given.keep):
-        print(f"{name} is whole, and is {whose.name}'s now", flush=True)
-    return 0
-
-
-def _fill(given: argparse.Namespace) -> int:
-    from bellwether.backups.errors import FUTILE, BackupError
-    from bellwether.local.backup_places import of_services
-    from bellwether.local.filling import fill
-    from bellwether.runtime.config import ProcessConfig
-
-    place = of_services(ProcessConfig.from_environment())
-    try:
-        key = fill(place.system(), given.volumes, place.machine(), lambda line: print(line, flush=True))
-    except BackupError as error:
-        sys.stderr.write(f"error: {visible(str(error))}\n")
-        return FUTILE if error.final else _FAILED
-    print(f"restored {key}: it starts halted", flush=True)
-    return 0
-
-
-def _restore_volumes(given: argparse.Namespace) -> int:
-    from datetime import UTC, datetime
-
-    from bellwether.backups.errors import FUTILE, BackupError
-    from bellwether.local.backup_places import of_services
-    from bellwether.local.in_place import RestoreOrder, restore_in_place
-    from bellwether.runtime.config import ProcessConfig
-    from bellwether.spec.fields import parse_instant
-
-    place = of_services(ProcessConfig.from_environment())
-    order = RestoreOrder(given.request, given.backup, given.location, parse_instant(given.until))
-    try:
-        restore_in_place(
-            place.system(),
-            given.volumes,
-            place.machine(),
-            order,
-            lambda line: print(line, flush=True),
-            lambda: datetime.now(UTC),
-        )
-    except (BackupError, OSError) as error:
-        sys.stderr.write(f"error: {visible(str(error))}\n")
-        return FUTILE if isinstance(error, BackupError) and error.final else _FAILED
-    return 0
-
-
-def _look(given: argparse.Namespace) -> int:
-    import json
-
-    from bellwether.backups.errors import FUTILE, BackupError
-    from bellwether.local.volumes import look
-
-    try:
-        if given.restore is None:
-            found = look(given.volumes, given.expect)
-        else:
-            # What it loads has no room in the pod that only reads.
-            from bellwether.local.drill import drill_on
-
-            found = drill_on(given.volumes, given.restore)
-        if given.decide is not None:
-            found["decisions"] = _decide(given.volumes, given.decide, given.release)
-    except BackupError as error:
-        sys.stderr.write(f"error: {visible(str(error))}\n")
-        return FUTILE if error.final else _FAILED
-    text = json.dumps(found, sort_keys=True)
-    if given.write is not None:
-        given.write.write_text(text)
-    print(text, flush=True)
-    return 0
-
-
-def _decide(volumes: Path, declaration: str, release: str) -> dict[str, int]:
-    """Check the ledger of restored volumes and compute their last decisions again; return how many came out how."""
-    import json
-    import tempfile
-
-    from bellwether.local.drill import decided_again
-    from bellwether.local.unpacking import ledger_holds
-    from bellwether.local.volumes import gathered
-    from bellwether.runtime.config import ProcessConfig
-    from bellwether.spec.models import TradingSystem
-
-    system = TradingSystem.model_validate(json.loads(declaration))
-    present = ProcessConfig.from_environment().version
-    with tempfile.TemporaryDirectory() as folder:
-        data = Path(folder) / "data"
-        gathered(volumes, data)
-        asyncio.run(ledger_holds(data))
-        return dict(asyncio.run(decided_again(system, data, was=release, release=present)))
 
 
 def _execute_slot(given: argparse.Namespace) -> int:

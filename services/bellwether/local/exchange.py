@@ -34,7 +34,7 @@ class Exchanged(NamedTuple):
 
 
 def stays(name: str) -> bool:
-    """Whether what is on a volume by this name is no part of the system's state: it is neither exchanged nor removed."""
+    """Whether what is on a volume by this name is no part of the system's state: nobody exchanges or removes it."""
     return name in _STAYS or name.startswith(_STAYS_BY_BEGINNING)
 
 

@@ -74,7 +74,7 @@ def _checked(repository: Repository, system: TradingSystem, backup: str) -> Mani
 
 
 def restore_in_place(
-    system: TradingSystem, root: Path, machine: Machine, order: RestoreOrder, say: Say, now: Callable[[], datetime]
+    system: TradingSystem, root: Path, machine: Machine, order: RestoreOrder, say: Say, *, now: Callable[[], datetime]
 ) -> None:
     """Put a backup in the place of what is on the volumes mounted in a folder, each in the folder of its component.
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from bellwether.backups.records import Record
 from bellwether.backups.overdue import drill_overdue, overdue
+from bellwether.backups.records import Record
 from bellwether.backups.service import full_or_incremental
 from bellwether.spec.backup import Backup
 
