@@ -66,6 +66,24 @@ class UpgradeStatus(Block):
     since: Instant = Field(description="Since when it waits for the backup, UTC; the backup is named by this.")
 
 
+class RestoreStatus(Block):
+    """The restore in place that was asked for last; all UTC."""
+
+    backup: str = Field(max_length=16, description="The backup, in a repository.")
+    location: str = Field(max_length=30, description="The location that it is in.")
+    requested: Instant = Field(description="When it was asked for; it goes by this.")
+    started: Instant = Field(description="Since when it is carried out.")
+    step: Literal["Stopping", "Restoring", "Starting", "Ended"] = Field(
+        description="Stopping: until there are no pods. Restoring: a Job checks the backup and exchanges what the "
+        "volumes hold. Starting: until the pods are ready, halted."
+    )
+    outcome: Literal["", "Restored", "Refused"] = Field(
+        "", description="Refused: what was there is as it was; the message says why."
+    )
+    message: str = Field("", max_length=1000, description="How far it is, or what came of it, in words.")
+    ended: Instant | None = Field(None, description="When it was over.")
+
+
 class TradingSystemStatus(Block):
     """What the operator last saw: instants and transitions only."""
 
@@ -82,6 +100,7 @@ class TradingSystemStatus(Block):
     ] = Field(default_factory=list, description="The tasks.")
     backups: BackupsStatus | None = Field(None, description="Backups by schedule.")
     upgrade: UpgradeStatus | None = Field(None, description="The new release that is preceded by a backup.")
+    restore: RestoreStatus | None = Field(None, description="The restore in place that was asked for last.")
     halts: list[Annotated[str, Field(max_length=300)]] = Field(
         default_factory=list, max_length=20, description="What stops orders now, one line per source."
     )

@@ -12,6 +12,7 @@ from bellwether.render.kubernetes.context import (
     FILL,
     LABEL_INSTANCE,
     NATS,
+    RESTORE,
     SYSTEM,
     Manifest,
     child_name,
@@ -134,6 +135,11 @@ def fill_policy(system: TradingSystem) -> Manifest:
     """Return the policy of the pod that fills volumes: it reaches the bucket's port and the name service alone."""
     restored = system.spec.restore_from
     return _policy(system, FILL, [], way_to(None if restored is None else restored.repository))
+
+
+def restore_policy(system: TradingSystem, location: BackupLocation | None) -> Manifest:
+    """Return the policy of the pod that restores volumes in place: it reaches the bucket's port and no more."""
+    return _policy(system, RESTORE, [], way_to(location))
 
 
 def way_to(location: BackupLocation | None) -> list[dict[str, Any]]:

@@ -256,14 +256,15 @@ def job_pod(
     return template
 
 
-def fill_pod_spec(system: TradingSystem, container: dict[str, Any], claims: Mapping[str, str]) -> dict[str, Any]:
-    """Return the spec of the pod that fills volumes, by component, from the repository that is declared."""
-    restored = system.spec.restore_from
+def fill_pod_spec(
+    system: TradingSystem, container: dict[str, Any], claims: Mapping[str, str], location: BackupLocation | None
+) -> dict[str, Any]:
+    """Return the spec of the pod that brings volumes, by component, what a repository holds."""
     volumes: list[dict[str, Any]] = [
         {"name": "declaration", "configMap": {"name": declaration_name(system)}},
         {"name": "tmp", "emptyDir": {}},
         *({"name": f"volume-{each}", "persistentVolumeClaim": {"claimName": name}} for each, name in claims.items()),
-        *repository_volumes(system, None if restored is None else restored.repository),
+        *repository_volumes(system, location),
     ]
     return scratch_pod_spec(system, container, volumes)
 
