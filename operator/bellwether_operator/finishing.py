@@ -18,6 +18,7 @@ from bellwether.spec.models import TradingSystem
 from bellwether_operator import telemetry
 from bellwether_operator.apply.applier import Applier, Written
 from bellwether_operator.apply.client import ApiError, Client
+from bellwether_operator.backups.in_place import restore_row_status
 from bellwether_operator.backups.keeping import BackupStage, keep
 from bellwether_operator.backups.running import Backups
 from bellwether_operator.backups.upgrades import upgrade_row_status
@@ -85,7 +86,7 @@ class Finishing:
         self, this: Pass, results: Results, workloads: list[Workload], due: DueWork, kept: BackupStage
     ) -> Observation:
         found, released, watched = results.found, results.released, results.watched
-        gate, backups = released.gate, self._backups
+        gate, backups, row = released.gate, self._backups, results.laid.restore
         notes = [*found.notes, *([gate.without] if gate.without is not None else [])]
         paused = this.system.spec.paused
         return Observation(
@@ -107,6 +108,8 @@ class Finishing:
             gone_back=sorted(watched.gone_back.values()),
             causes=[results.causes[key] for key in sorted(results.causes)],
             unrestorable=results.laid.layout.restore.refused,
+            restore=None if row is None else restore_row_status(row),
+            restoring=None if row is None or not row.under_way else row.words,
             period=this.period,
             tasks=due.tasks,
             workloads=workloads,

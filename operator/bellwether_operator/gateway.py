@@ -70,6 +70,10 @@ class GatewayClient:
         body = {"type": order.kind, "location": order.location, "attempt": order.attempt, "known": order.known}
         return read_answer(await self._call("PUT", system, uid, f"/v1/backups/{order.id}", body))
 
+    async def end_restore(self, system: SystemKey, uid: str, restore: str) -> None:
+        """Say that a restore in place is over, so that another one can be asked for."""
+        await self._call("DELETE", system, uid, f"/v1/restores/{restore}")
+
     async def retain_replays(self, system: SystemKey, uid: str, replays: Sequence[str]) -> None:
         """Have the reports of all replays forgotten but these, by uid."""
         await self._call("PUT", system, uid, "/v1/replays", {"uids": list(replays)})

@@ -91,6 +91,18 @@ class OrderedModels(NamedTuple):
     targets: tuple[str | None, ...]
 
 
+class RestoreAsked(NamedTuple):
+    """A restore in place that somebody asked for, and that is not known there to be over."""
+
+    id: str
+    backup: str
+    location: str
+    at: datetime
+    """When, UTC; a later one never has the same."""
+    uid: str
+    """Of the system that was asked."""
+
+
 @dataclass(frozen=True)
 class GatewayView:
     """What a gateway last said. Two views are equal when it said the same, whenever that was."""
@@ -113,6 +125,8 @@ class GatewayView:
     """None: nothing is ordered, or nobody said."""
     replay: str | None = None
     """The state of a replay: off, waiting, running, complete or failed. Its cursor is left out: it never rests."""
+    restore: RestoreAsked | None = None
+    """None: none was asked for, or nobody said."""
 
 
 def undelivered(view: GatewayView, generation: int) -> bool:
@@ -144,6 +158,7 @@ def read_status(document: Mapping[str, Any], at: float) -> GatewayView:
             slots=_read(_slots, document.get("slots")),
             ordered=_read(_ordered, document.get("training")),
             replay=_read(lambda found: str(found["state"]), document.get("replay")),
+            restore=_read(_restore, document.get("restore")),
         )
     except _UNREADABLE as error:
         raise GatewayError(f"the gateway's status cannot be read: {error!r}") from error
@@ -268,6 +283,11 @@ def _slots(found: Any) -> Slots:
     days = sorted((found.get("since_by_session") or {}).items())
     by_session = tuple((date.fromisoformat(day), _instant(since)) for day, since in days)
     return Slots(None if found.get("since") is None else _instant(found["since"]), jobs, by_task, by_session)
+
+
+def _restore(found: Any) -> RestoreAsked:
+    backup, location = (shortened(found[name]) for name in ("backup_id", "location"))
+    return RestoreAsked(shortened(found["id"]), backup, location, _instant(found["at"]), shortened(found["uid"]))
 
 
 def shortened(value: Any) -> str:

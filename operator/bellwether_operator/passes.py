@@ -25,6 +25,7 @@ from bellwether.spec.fields import parse_instant
 from bellwether.spec.models import TradingSystem
 from bellwether_operator.apply.actions import Desired
 from bellwether_operator.apply.applier import Findings, Written
+from bellwether_operator.backups.in_place import RestoreRow
 from bellwether_operator.backups.upgrades import Gate
 from bellwether_operator.gateway_view import GatewayView
 from bellwether_operator.halting import Halting
@@ -150,6 +151,8 @@ class Laid:
     layout: Layout
     basis: Basis
     due: Due = NOT_DUE
+    restore: RestoreRow | None = None
+    """How far the restore in place is that was asked for last, for the status; the layout follows what that says."""
 
 
 @dataclass(frozen=True)

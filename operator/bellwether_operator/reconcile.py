@@ -14,14 +14,15 @@ from pydantic import ValidationError
 from bellwether.market.sessions import CalendarError
 from bellwether.render.kubernetes import RenderContext, derive_keyring, image_of
 from bellwether.render.kubernetes.context import LABEL_COMPONENT, SYSTEM, Keyring, period_of
-from bellwether.render.kubernetes.filling import fill_job
+from bellwether.render.kubernetes.filling import fill_job, restore_job
 from bellwether.render.kubernetes.volumes import ANNOTATION_FILLED
 from bellwether.render.kubernetes.workloads import claims_of
 from bellwether.spec.models import TradingSystem
 from bellwether_operator.apply.actions import Desired, desired_from
 from bellwether_operator.apply.applier import Applier
 from bellwether_operator.apply.client import Client
-from bellwether_operator.backups.filling import fill_job_of, fill_key, fill_said
+from bellwether_operator.backups.filling import fill_job_of, fill_key, job_said, restore_job_of, restore_key
+from bellwether_operator.backups.in_place import RestorePicture, RestoreRow, next_row, restore_row_of
 from bellwether_operator.backups.restoring import Restore
 from bellwether_operator.backups.running import Backups
 from bellwether_operator.causes import causes
@@ -30,9 +31,10 @@ from bellwether_operator.forcing import force_halt, halt_of_unusable
 from bellwether_operator.layout import layout, render_layout
 from bellwether_operator.observe.cache import Cache
 from bellwether_operator.observe.kinds import BY_NAME, CLAIM, ChildKey, Observed, SystemKey
-from bellwether_operator.observe.layouts import Expected, expected, workloads_of
+from bellwether_operator.observe.layouts import Expected, all_up, expected, look, workloads_of
 from bellwether_operator.passes import Due, Halted, Laid, Memory, Pass, PassEnd, Released, Rendered, Results, Watched
 from bellwether_operator.releasing import Releasing
+from bellwether_operator.report.finding import instant
 from bellwether_operator.report.market import calendar_problems
 from bellwether_operator.report.observation import Observation
 from bellwether_operator.report.pods import Cause
@@ -191,6 +193,9 @@ class Reconciler:
         await applier.apply(wanted, halted.urgent)
         if restore.filling:
             await self._fill(this, restore, applier)
+        order = laid.layout.in_place
+        if order is not None and restore_key(this.system, order.request) not in self._cache.children:
+            await applier.make([restore_job(this.system, self._context(this), order)])
         keys = {each.key for each in halted.desired}
         await applier.prune(self._cache.children_of(this.key), keys, watched.still_mounted)
 
@@ -215,6 +220,7 @@ class Reconciler:
             or this.paused_until is not None
             or this.system.spec.trading.halted
             or results.halted.forced is not None
+            or (results.laid.restore is not None and results.laid.restore.under_way)
         ):
             return None
         children = self._cache.children_of(this.key)
@@ -237,16 +243,47 @@ class Reconciler:
     async def _lay_out(self, this: Pass, children: Sequence[Observed]) -> Laid:
         """Choose the volumes and pods, and say what the objects depend on, besides what a session holds back."""
         quiesced = None if self._backups is None else self._backups.quiesced(this.key)
+        before = restore_row_of(this.raw.get("status") or {})
         found = layout(
             this.system,
             children,
-            quiesced=quiesced is not None,
+            quiesced=quiesced is not None or (before is not None and before.without_pods),
             backup=self._restored_from(this),
-            said=await fill_said(self._client, this.system, fill_job_of(this.system, children)),
+            said=await job_said(self._client, this.system, fill_job_of(this.system, children)),
+            in_place=None if before is None else before.order,
         )
         within = () if not found.restore.blocked else (0.0 if found.restore.filled else RESTORE_LOOK_SECONDS,)
+        row = await self._in_place(this, before, children, cut=quiesced is not None)
+        if row is not None and (row.under_way or row != before):
+            # What is done by it, is done once the status says so.
+            within = (*within, RESTORE_LOOK_SECONDS if row == before else 0.0)
         due = Due(() if quiesced is None else (quiesced,), within)
-        return Laid(found, Basis(this.system.metadata.generation, this.period, found), due)
+        return Laid(found, Basis(this.system.metadata.generation, this.period, found), due, row)
+
+    async def _in_place(
+        self, this: Pass, before: RestoreRow | None, children: Sequence[Observed], *, cut: bool
+    ) -> RestoreRow | None:
+        """Return how far the restore in place is; `cut`: whether the volumes are being cut for a backup."""
+        asked = None if this.memory.view is None else this.memory.view.restore
+        if before is None or not before.under_way:
+            return next_row(before, RestorePicture(this.now, this.uid, asked))
+        seen, job = look(this.system, children), restore_job_of(this.system, before.request, children)
+        hindrance = "a backup cuts the volumes first" if cut else None
+        if this.paused_until is not None:
+            hindrance = f"waiting for the end of the system's pause, {instant(this.paused_until)}"
+        return next_row(
+            before,
+            RestorePicture(
+                this.now,
+                this.uid,
+                asked,
+                pods=seen.not_stopped,
+                ready=all_up(this.system, seen),
+                hindrance=hindrance,
+                job=job,
+                said=await job_said(self._client, this.system, job),
+            ),
+        )
 
     def _restored_from(self, this: Pass) -> dict[str, Any] | None:
         source = this.system.spec.restore_from

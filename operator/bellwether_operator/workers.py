@@ -8,12 +8,14 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from enum import Enum, auto
 from typing import Any
 
 from bellwether.render.kubernetes.configmaps import sent_spec
 from bellwether_operator import telemetry
 from bellwether_operator.apply.client import ApiError
+from bellwether_operator.backups.in_place import is_over, restore_row_of
 from bellwether_operator.gateway import GatewayClient
 from bellwether_operator.gateway_view import GatewayError, undelivered
 from bellwether_operator.observe.cache import Cache
@@ -197,6 +199,9 @@ class Worker:
             if generation is not None and undelivered(view, generation):
                 await self._deliver(raw, uid)
                 view = await client.look(self.key, uid)
+            if view.restore is not None and is_over(restore_row_of(raw.get("status") or {}), view.restore):
+                await client.end_restore(self.key, uid, view.restore.id)
+                view = replace(view, restore=None)
         except GatewayError as error:
             telemetry.GATEWAY_POLLS.labels("error").inc()
             self._log_once(str(error), logging.INFO)

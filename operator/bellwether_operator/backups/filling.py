@@ -1,10 +1,11 @@
-"""The Job that fills a new system's volumes from a repository, as the operator sees it."""
+"""The Jobs that bring volumes what a repository holds, as the operator sees them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from bellwether.render.kubernetes.context import FILL, LABEL_COMPONENT, LABEL_INSTANCE, LABEL_SYSTEM_UID, child_name
+from bellwether.render.kubernetes.filling import restore_name
 from bellwether.spec.models import TradingSystem
 from bellwether_operator.apply.client import Client
 from bellwether_operator.backups.drilling import termination_message
@@ -21,19 +22,34 @@ def fill_key(system: TradingSystem) -> ChildKey:
 
 def fill_job_of(system: TradingSystem, children: Iterable[Observed]) -> Observed | None:
     """Return the Job that fills the volumes of this very system; None where it is not there."""
-    key, uid = fill_key(system), system.metadata.uid
+    return _job_of(system, fill_key(system), children)
+
+
+def restore_key(system: TradingSystem, request: str) -> ChildKey:
+    """Return which Job carries out a restore in place."""
+    return ChildKey(JOB, system.metadata.namespace, restore_name(system, request))
+
+
+def restore_job_of(system: TradingSystem, request: str, children: Iterable[Observed]) -> Observed | None:
+    """Return the Job that carries out a restore in place of this very system; None where it is not there."""
+    return _job_of(system, restore_key(system, request), children)
+
+
+def _job_of(system: TradingSystem, key: ChildKey, children: Iterable[Observed]) -> Observed | None:
+    uid = system.metadata.uid
     return next((one for one in children if one.key == key and one.belongs_to(uid) and not one.deleting), None)
 
 
-async def fill_said(client: Client, system: TradingSystem, job: Observed | None) -> str:
-    """Return what the newest pod of the Job said as it failed; empty where none has.
+async def job_said(client: Client, system: TradingSystem, job: Observed | None) -> str:
+    """Return what the newest pod of such a Job said as it failed; empty where none has.
 
     Raises:
         ApiError: when the server refuses or is not reached.
     """
     if job is None or not job.status.get("failed"):
         return ""
-    of = {LABEL_COMPONENT: FILL, LABEL_INSTANCE: system.metadata.name, LABEL_SYSTEM_UID: system.metadata.uid}
+    component = job.labels[LABEL_COMPONENT]
+    of = {LABEL_COMPONENT: component, LABEL_INSTANCE: system.metadata.name, LABEL_SYSTEM_UID: system.metadata.uid}
     selector = ",".join(f"{name}={value}" for name, value in of.items())
     pods = await client.page(PODS, system.metadata.namespace, selector, _FEW)
     lines = termination_message(pods.items).strip().splitlines()

@@ -19,6 +19,7 @@ from bellwether.spec.trading_backup import DECLARATION_LENGTH, KIND, PLURAL
 from bellwether_operator.apply.client import ApiError, Client
 from bellwether_operator.backups.drilling import examine
 from bellwether_operator.backups.drills import is_due, is_verifying
+from bellwether_operator.backups.in_place import restore_row_of
 from bellwether_operator.backups.news import drilled, known, newest
 from bellwether_operator.backups.plan import Known
 from bellwether_operator.backups.repositories import Keeper, Repositories
@@ -300,6 +301,9 @@ class Backups:
         if paused is not None and now < parse_instant(paused.until):
             return f"waiting for the end of the system's pause, {paused.until}"
         key = system_key(raw)
+        row = restore_row_of((self._cache.systems.get(key) or {}).get("status") or {})
+        if row is not None and row.under_way:
+            return f"waiting for the restore of backup {row.backup}"
         earlier = [
             one["metadata"]["name"]
             for one in self._follower.of(key)

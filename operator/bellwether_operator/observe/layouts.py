@@ -10,7 +10,7 @@ from typing import NamedTuple
 from bellwether.change.world import Owner, owner_of
 from bellwether.render.kubernetes.context import LABEL_COMPONENT
 from bellwether.render.kubernetes.quantities import mebibytes
-from bellwether.render.kubernetes.workloads import claims_of, components
+from bellwether.render.kubernetes.workloads import claims_of, components, replicas_of
 from bellwether.spec.fields import SIZE_PATTERN
 from bellwether.spec.models import TradingSystem
 from bellwether_operator.apply.actions import Desired
@@ -84,6 +84,17 @@ class Layouts:
     def not_stopped(self) -> tuple[str, ...]:
         """The components that may still have pods; of a workload that is not there nobody says it has none."""
         return tuple(name for name, each in self.workloads.items() if each is None or not _stopped(each))
+
+
+def all_up(system: TradingSystem, seen: Layouts) -> bool:
+    """Whether each workload has the pods that the declaration wants, and all of them are ready."""
+    return all(each is not None and _up(each, replicas_of(system, name)) for name, each in seen.workloads.items())
+
+
+def _up(workload: Observed, wanted: int) -> bool:
+    counts = workload.status
+    seen = int(counts.get("observedGeneration", 0)) >= workload.generation
+    return seen and workload.replicas == wanted == int(counts.get("readyReplicas", 0))
 
 
 def look(system: TradingSystem, children: Iterable[Observed]) -> Layouts:

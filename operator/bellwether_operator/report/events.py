@@ -40,7 +40,8 @@ class EventRecord(NamedTuple):
 def event_records(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[EventRecord]:
     """Return what a person wants to hear of between two statuses of a system."""
     changed = transitions(before.get("conditions", ()), after.get("conditions", ()))
-    return [*changed, *missed_slots(before.get("tasks", ()), after.get("tasks", ()))]
+    missed = missed_slots(before.get("tasks", ()), after.get("tasks", ()))
+    return [*changed, *missed, *restores(before.get("restore") or {}, after.get("restore") or {})]
 
 
 def transitions(before: Iterable[Mapping[str, Any]], after: Iterable[Mapping[str, Any]]) -> list[EventRecord]:
@@ -64,6 +65,24 @@ def missed_slots(before: Iterable[Mapping[str, Any]], after: Iterable[Mapping[st
             note = f"Task {name} was due at {due} and was not done while it was useful"
             found.append(EventRecord("Warning", MISSED, "TaskMissed", note, (MISSED, name, due)))
     return found
+
+
+def restores(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[EventRecord]:
+    """Return that a restore in place has started, or what came of it."""
+    if not after or (before.get("requested"), before.get("step")) == (after["requested"], after["step"]):
+        return []
+    what = f"backup {after['backup']} of {after['location']}"
+    if after["step"] == "Ended":
+        good = after["outcome"] == "Restored"
+        kind, reason = ("Normal", Reason.RESTORED) if good else ("Warning", Reason.RESTORE_REFUSED)
+        return [_restore(kind, reason, f"{what}: {after['message']}", after)]
+    if before.get("requested") == after["requested"]:
+        return []
+    return [_restore("Normal", Reason.RESTORING, f"{what} is restored in place, the system has no pods", after)]
+
+
+def _restore(kind: str, reason: Reason, note: str, row: Mapping[str, Any]) -> EventRecord:
+    return EventRecord(kind, str(reason), "RestoreChanged", note, (str(reason), str(row["requested"])))
 
 
 def _of_condition(condition: Mapping[str, Any], kind: str) -> EventRecord:

@@ -83,6 +83,7 @@ class Reason(StrEnum):
     REPLAY_CLOCK = "ReplayClock"
     REPLAY_COMPLETE = "ReplayComplete"
     RESTORED = "Restored"
+    RESTORING = "Restoring"
     RESTORE_FAILED = "RestoreFailed"
     RESTORE_REFUSED = "RestoreRefused"
     RETRYING = "Retrying"

@@ -107,6 +107,10 @@ class Observation:
     """Why pods do not run, as far as that does not go by itself."""
     unrestorable: str | None = None
     """Why the volumes of a new system cannot be made from what it is to be restored from."""
+    restore: Mapping[str, str] | None = None
+    """What the status keeps of the restore in place that was asked for last."""
+    restoring: str | None = None
+    """In words, how far one is that is under way."""
     forced: str | None = None
     """Why the trader's pods are stopped: a halt that it did not acknowledge."""
 

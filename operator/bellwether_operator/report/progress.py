@@ -104,6 +104,8 @@ def _under_way(case: Case, delivered: Delivery, *, heard: bool) -> tuple[Reason,
     seen = case.seen
     if seen.forced is not None:
         return Reason.HALT_FORCED, seen.forced
+    if seen.restoring is not None:
+        return Reason.RESTORING, seen.restoring
     if seen.paused_until is not None and not delivered.missing:  # live fields are delivered all the same
         return Reason.PAUSED, paused_words(seen)
     if seen.waiting:
@@ -223,6 +225,8 @@ def _hindrance(seen: Observation) -> Finding | None:
     """Return what keeps the declared from being there, whatever runs."""
     if seen.forced is not None:
         return Finding("Ready", "False", Reason.HALT_FORCED, seen.forced)
+    if seen.restoring is not None:
+        return Finding("Ready", "False", Reason.RESTORING, seen.restoring)
     if seen.contested:
         return Finding("Ready", "False", Reason.CONTESTED, "; ".join(seen.contested))
     if seen.paused_until is not None and seen.pending:

@@ -84,7 +84,7 @@ def _kept(previous: Mapping[str, Any]) -> dict[str, Any]:
     """Return what goes on as it was last seen, though nobody looks."""
     return {
         name: previous[name]
-        for name in ("services", "halts", "gateway", "release", "volumeSize", "backups", "upgrade")
+        for name in ("services", "halts", "gateway", "release", "volumeSize", "backups", "upgrade", "restore")
         if name in previous
     }
 
@@ -98,6 +98,8 @@ def _rest(case: Case) -> dict[str, Any]:
         found["volumeSize"] = case.seen.volume_size
     if case.seen.backups.row is not None:
         found["backups"] = dict(case.seen.backups.row)
+    if case.seen.restore is not None:
+        found["restore"] = dict(case.seen.restore)
     if case.seen.upgrade is not None:
         found["upgrade"] = dict(case.seen.upgrade)
     gateway = case.seen.gateway or case.previous.get("gateway", "")
