@@ -102,9 +102,9 @@ def next_row(before: RestoreRow | None, seen: RestorePicture) -> RestoreRow | No
     if before.step == "Restoring":
         return _restoring(before, seen)
     if seen.ready:
-        message = f"restored; compare, then `bellwether resume`: what was there is in before-restore-{before.backup}-…"
+        message = "restored, halted: compare, then `bellwether resume`; what was there is kept aside on the volumes"
         return before._replace(step="Ended", message=message, ended=seen.now)
-    return before
+    return before if seen.hindrance is None else before._replace(message=seen.hindrance)
 
 
 def is_over(row: RestoreRow | None, asked: RestoreAsked) -> bool:
@@ -140,10 +140,9 @@ def _restoring(before: RestoreRow, seen: RestorePicture) -> RestoreRow:
     if ended["Failed"].get("reason") == FUTILE:
         message = f"it was not restored, what was there is as it was, halted: {why}"[:_WORDS]
         return before._replace(step="Ended", outcome="Refused", message=message, ended=seen.now)
-    message = (
-        f"its Job failed, and nobody says what the volumes hold: {why}; delete Job {seen.job.key.name} for another"
-    )
-    return before._replace(message=f"{message} try"[:_WORDS])
+    again = f"delete Job {seen.job.key.name} for another try"
+    message = f"its Job failed, and nobody says what the volumes hold: {why[: _WORDS // 2]}; {again}"
+    return before._replace(message=message)
 
 
 def _conditions(job: Observed | None) -> list[Mapping[str, Any]]:

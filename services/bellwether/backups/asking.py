@@ -86,8 +86,9 @@ class Asking:
             except RpcError as error:
                 raise RpcError("RESTORE_REFUSED", error.message) from error
             await self._halt(request.backup_id, call)
-            await self._keep(self._request(request.backup_id, str(found["location"])))
-            return BackupRestored(request.backup_id, REQUESTED, str(found["location"]))
+            asked = self._request(request.backup_id, str(found["location"]))
+            await self._keep(asked)
+            return BackupRestored(asked.backup_id, REQUESTED, asked.location, asked.at)
 
     async def end(self, request: EndRestore) -> RestoreEnded:
         """Note that a restore is over.

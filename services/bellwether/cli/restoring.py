@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from bellwether.cli.backup_choice import Id, SessionDay, Which, found_backup, of_system, say, words
+from bellwether.cli.backup_choice import Id, SessionDay, Wanted, Which, found_backup, of_system, say, words
 from bellwether.cli.client import CommandError
-from bellwether.cli.options import confirm
+from bellwether.cli.options import confirm, target_of
 
 
 @of_system
@@ -27,7 +27,16 @@ def restore(
     handles: Annotated[
         bool, typer.Option("--handles", help="With --as: by handles, for when the namespace of the backup is gone.")
     ] = False,
-    namespace: Annotated[str | None, typer.Option("--namespace", "-n", help="With --as: the backup's.")] = None,
+    namespace: Annotated[
+        str | None, typer.Option("--namespace", "-n", help="With --as: the backup's; with --system: the system's.")
+    ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option("--system", help="A system in a cluster, which is restored in place: NAME or NAMESPACE/NAME."),
+    ] = None,
+    context: Annotated[
+        str | None, typer.Option("--context", help="The cluster of --system, of those in KUBECONFIG.")
+    ] = None,
     yes: Annotated[
         bool, typer.Option("-y", "--yes", help="Take the newest, without ID or --session, unasked.")
     ] = False,
@@ -42,15 +51,31 @@ def restore(
         bellwether restore --session 2026-11-27
         bellwether restore --session 2026-11-27 -f system.yaml --data .bellwether/again
 
-    In a cluster a backup is restored by a new system, which is declared:
+    In a cluster the operator does it, of a backup in a folder or a bucket; it
+    ends with 0 once the restored system is up, halted:
+
+        bellwether restore 20261129T231500Z --system trading/demo
+
+    Or a new system is declared that is restored from a TradingBackup:
 
         bellwether restore friday --as again | kubectl apply -f -
     """
+    if cluster is not None:
+        from bellwether.cli.restoring_in_place import restore_in_place
+
+        if name is not None or handles:
+            raise typer.BadParameter("--system restores that system in place: leave out --as and --handles")
+        target = target_of(None, None, cluster, namespace, context)
+        restore_in_place(target, Wanted(backup, session, which.location), yes=yes)
+        return
     if name is not None:
         _print_restoring(backup, name, namespace, handles=handles)
         return
-    if handles or namespace is not None:
-        raise typer.BadParameter("--handles and --namespace are of a cluster's backup: name the new system with --as")
+    if handles or namespace is not None or context is not None:
+        raise typer.BadParameter(
+            "--handles, --namespace and --context are of a cluster: name the new system with --as, or the one that is "
+            "to be restored with --system"
+        )
     with words():
         import asyncio
         from functools import partial

@@ -79,6 +79,8 @@ class BackupRestored(msgspec.Struct, frozen=True):
     """In a cluster `restore_requested`: the process that answers ends before it is done."""
     location: str = ""
     """Where the backup is."""
+    at: datetime | None = None
+    """In a cluster: when it was asked for, by which the operator reports it in `status.restore`."""
 
 
 class RestoreRequest(msgspec.Struct, frozen=True):
