@@ -487,6 +487,25 @@ SCENES: dict[str, Scene] = {
         kstatus="Failed",
         health="Degraded",
     ),
+    "it is restored in place": Scene(
+        {"Ready": ("False", "Restoring"), "Reconciling": ("True", "Restoring"), "Accepted": ("True", "Accepted")},
+        seen(
+            restore={
+                "backup": "20261120T213000Z",
+                "location": "far",
+                "requested": "2026-11-23T00:59:00Z",
+                "started": "2026-11-23T00:59:02Z",
+                "step": "Restoring",
+                "outcome": "",
+                "message": "a Job checks the backup",
+            },
+            restoring="backup 20261120T213000Z of far is restored in place: a Job checks the backup",
+            workloads=(Workload("system", 0, ready=True),),
+            view=None,
+        ),
+        kstatus="InProgress",
+        health="Progressing",
+    ),
     "backups are scheduled": Scene(
         {"BackupHealthy": ("Unknown", "NoBackups")},
         seen(backups=BackupsSeen({"since": "2026-11-02T00:00:00Z", "next": "2026-11-23T05:30:00Z"})),

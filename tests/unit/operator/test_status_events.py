@@ -92,3 +92,44 @@ def test_an_event_fits_the_api_servers_bounds() -> None:
     assert len(found["note"]) == NOTE_LIMIT
     assert len(found["action"]) <= 128
     assert len(found["metadata"]["name"]) <= 253
+
+
+RESTORE = {
+    "backup": "20261120T213000Z",
+    "location": "far",
+    "requested": "2026-11-23T00:59:00Z",
+    "step": "Stopping",
+    "outcome": "",
+    "message": "the pods are to end",
+}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "reported"),
+    [
+        ({}, {}, []),
+        ({}, {"restore": RESTORE}, [("Normal", "Restoring")]),
+        ({"restore": RESTORE}, {"restore": {**RESTORE, "step": "Restoring"}}, []),
+        (
+            {"restore": {**RESTORE, "step": "Starting"}},
+            {"restore": {**RESTORE, "step": "Ended", "outcome": "Restored"}},
+            [("Normal", "Restored")],
+        ),
+        (
+            {"restore": RESTORE},
+            {"restore": {**RESTORE, "step": "Ended", "outcome": "Refused", "message": "wrong password"}},
+            [("Warning", "RestoreRefused")],
+        ),
+        (
+            {"restore": {**RESTORE, "step": "Ended"}},
+            {"restore": {**RESTORE, "requested": "2026-11-23T01:30:00Z"}},
+            [("Normal", "Restoring")],
+        ),
+    ],
+)
+def test_a_restore_in_place_is_reported_when_it_starts_and_when_it_is_over(
+    before: dict[str, Any], after: dict[str, Any], reported: list[tuple[str, str]]
+) -> None:
+    found = event_records(before, after)
+    assert [(each.type, each.reason) for each in found] == reported
+    assert all(each.note.startswith("backup 20261120T213000Z of far") for each in found)

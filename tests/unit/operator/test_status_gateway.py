@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from bellwether.gateway.status import DataState, ModelState, ServiceState, SystemStatus
+from bellwether.messages.backup import RestoreRequest
 from bellwether.messages.envelope import encode
 from bellwether.messages.scheduling import ReplayState, SlotJobs
 from bellwether.messages.scheduling import SlotJob as SaidJob
@@ -19,6 +20,7 @@ from bellwether_operator.gateway_view import (
     GatewayError,
     GatewayView,
     Refusal,
+    RestoreAsked,
     Safety,
     ServedModel,
     SlotJob,
@@ -168,3 +170,12 @@ def test_the_cursor_of_a_replay_is_no_news() -> None:
 def test_nonsense_is_refused() -> None:
     with pytest.raises(GatewayError, match="cannot be read"):
         read_status({"services": [{"ready": True}]}, 1.0)
+
+
+def test_a_restore_in_place_that_was_asked_for_is_read() -> None:
+    asked = RestoreRequest("20261120T213000Z", "far", datetime(2026, 11, 23, 1, tzinfo=UTC), "u-1")
+    said = json.loads(encode(asked)) | {"id": asked.id}
+    found = read(restore=said).restore
+    assert found == RestoreAsked("20261123T010000Z", "20261120T213000Z", "far", asked.at, "u-1")
+    assert read(restore=None).restore is None
+    assert read(restore={"id": "x"}).restore is None

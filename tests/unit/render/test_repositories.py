@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from bellwether.render.kubernetes import RenderContext, derive_keyring, render
-from bellwether.render.kubernetes.filling import fill_job
-from bellwether.render.kubernetes.networkpolicies import fill_policy
+from bellwether.render.kubernetes.filling import InPlace, fill_job, location_of, restore_job
+from bellwether.render.kubernetes.networkpolicies import fill_policy, restore_policy
 from bellwether.render.kubernetes.workloads import claims_of
 from bellwether.spec.models import TradingSystem
 
@@ -102,3 +102,31 @@ def test_one_pod_without_keys_fills_all_volumes_and_reaches_the_bucket_alone() -
     policy = fill_policy(system)
     assert policy["spec"]["podSelector"]["matchLabels"].items() <= job["spec"]["template"]["metadata"]["labels"].items()
     assert ports(policy) == {53, 8333}
+
+
+def test_one_pod_without_keys_restores_all_volumes_in_place_and_ends_only_by_itself() -> None:
+    metadata = {"name": "demo", "namespace": "trade", "uid": "u-1"}
+    spec = {"profile": "standard", "backup": {"locations": [CLAIM, S3]}}
+    system = TradingSystem.model_validate({"metadata": metadata, "spec": spec})
+    order = InPlace("20261127T220000Z", "20261126T213000Z", "far", "2026-11-27T23:00:00Z")
+    job = restore_job(system, CONTEXT, order)
+    assert job["metadata"]["name"] == "demo-restore-volumes-20261127t220000z"
+    assert "activeDeadlineSeconds" not in job["spec"]
+    pod = job["spec"]["template"]["spec"]
+    names = {one["name"] for one in pod["volumes"]}
+    claims = {f"volume-{each}" for each in claims_of(system, "standard")}
+    assert names == claims | {"declaration", "repositories", "tmp"}
+    (container,) = pod["containers"]
+    assert container["command"][3:] == [
+        *["restore-volumes", "--volumes", "/volumes", "--request", "20261127T220000Z"],
+        *["--backup", "20261126T213000Z", "--location", "far", "--until", "2026-11-27T23:00:00Z"],
+    ]
+    (futile,) = [one for one in job["spec"]["podFailurePolicy"]["rules"] if one["action"] == "FailJob"]
+    assert futile["onExitCodes"]["containerName"] == container["name"]
+    policy = restore_policy(system, location_of(system, order))
+    assert policy["spec"]["podSelector"]["matchLabels"].items() <= job["spec"]["template"]["metadata"]["labels"].items()
+    assert ports(policy) == {53, 8333}
+    # Of a location that is declared no more the program says so.
+    gone = order._replace(location="gone")
+    assert ports(restore_policy(system, location_of(system, gone))) == set()
+    assert "repositories" not in str(restore_job(system, CONTEXT, gone))
