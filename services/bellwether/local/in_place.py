@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bellwether.backups.errors import BackupError
-from bellwether.backups.locations import Machine, opened, repositories
+from bellwether.backups.locations import LocationError, Machine, opened, repositories
 from bellwether.backups.making import VERIFIED, ours
 from bellwether.backups.manifest import MANIFEST, Manifest, decode
 from bellwether.backups.restic import Repository
@@ -104,7 +104,10 @@ def restore_in_place(
 
 
 def _lay_ready(system: TradingSystem, volumes: list[Path], machine: Machine, order: RestoreOrder, say: Say) -> None:
-    (location,) = repositories(system.spec.backup, order.location)
+    try:
+        (location,) = repositories(system.spec.backup, order.location)
+    except LocationError as error:
+        raise Unfit(str(error)) from error
     repository = opened(location, machine, make=False)
     _checked(repository, system, order.backup)
     pieces, ready = scratch(machine, "incoming"), scratch(machine, "restored")

@@ -24,11 +24,14 @@ from bellwether.messages.backup import (
     BackupRestored,
     Backups,
     CreateBackup,
+    EndRestore,
     KeepBackup,
     ListBackups,
     RestoreBackup,
+    RestoreEnded,
 )
-from bellwether.naming import EVENT_STREAM, event_subject
+from bellwether.messages.trading import Account
+from bellwether.naming import DECLARATION_BUCKET, EVENT_STREAM, RESTORE_KEY, event_subject
 from bellwether.runtime.bus import BusError
 from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.errors import RpcError
@@ -113,8 +116,6 @@ async def test_services_hand_over_what_they_keep_and_it_is_restored_with_everyth
     incremental = await pods.ask("create_backup", CreateBackup("incremental"), BackupMade)
     listed = await pods.ask("list_backups", ListBackups(), Backups)
     assert [row.backup_id for row in listed.backups] == [incremental.backup_id, full.backup_id]
-    with pytest.raises(RpcError, match="a running system is not replaced"):
-        await pods.ask("restore_backup", RestoreBackup(full.backup_id), BackupRestored)
     assert not list((tmp_path / "scratch").glob("copy-*")), "copies are left"
 
     data = tmp_path / "pods"
@@ -171,6 +172,54 @@ async def test_a_service_that_is_unreachable_fails_the_backup_in_words(pods: Pod
         await pods.ask("create_backup", CreateBackup(), BackupMade)
 
 
+async def refused(pods: Pods, backup: str, location: str | None = None) -> tuple[str, str]:
+    with pytest.raises(RpcError) as found:
+        await pods.ask("restore_backup", RestoreBackup(backup, location), BackupRestored)
+    return found.value.code, found.value.message
+
+
+async def shown(pods: Pods) -> Any:
+    return (await pods.ask("health", None, dict[str, Any])).get("restore")
+
+
+async def halted(pods: Pods) -> list[str]:
+    account: Account = await pods.system.call("paper-trading", "get_account", None, Account, budget=BUDGET)
+    return account.halts
+
+
+async def test_a_restore_in_place_is_checked_halts_and_is_kept_until_it_is_over(pods: Pods) -> None:
+    made = await pods.ask("create_backup", CreateBackup("full", "claim"), BackupMade)
+    unknown = await refused(pods, "20010101T000000Z")
+    assert unknown[0] == "RESTORE_REFUSED"
+    assert "location claim has no backup 20010101T000000Z of kept" in unknown[1]
+    assert (await refused(pods, "--help"))[0] == "INVALID_PARAMS"
+    assert (await refused(pods, made.backup_id, "production"))[0] == "PRODUCTION_REFUSED"
+    elsewhere = await refused(pods, made.backup_id, "nowhere")
+    assert "location 'nowhere' is not declared; declared are claim, far" in elsewhere[1]
+    assert (await shown(pods), await halted(pods)) == (None, [])
+
+    asked = await pods.ask("restore_backup", RestoreBackup(made.backup_id), BackupRestored)
+    assert (asked.status, asked.backup_id, asked.location) == ("restore_requested", made.backup_id, "claim")
+    (halt,) = await halted(pods)
+    assert f"restore of backup {made.backup_id}" in halt
+    second = await refused(pods, made.backup_id)
+    assert second[0] == "RESTORE_UNDER_WAY"
+    assert f"the restore of backup {made.backup_id} from claim" in second[1]
+    seen = await shown(pods)
+    assert (seen["backup_id"], seen["location"]) == (made.backup_id, "claim")
+
+    assert (await pods.ask("end_restore", EndRestore("20010101T000000Z"), RestoreEnded)).id == ""
+    assert (await pods.ask("end_restore", EndRestore(seen["id"]), RestoreEnded)).id == seen["id"]
+    assert await shown(pods) is None
+    again = await pods.ask("restore_backup", RestoreBackup(made.backup_id, "claim"), BackupRestored)
+    assert again.at > asked.at
+    # It outlives the pod.
+    async with pods.server.connected("backup") as bus:
+        kept = await bus.kv_get(DECLARATION_BUCKET, RESTORE_KEY)
+    assert kept is not None
+    assert json.loads(kept[0])["backup_id"] == made.backup_id
+
+
 async def test_its_key_reads_and_changes_nothing(pods: Pods) -> None:
     async with pods.server.connected("backup") as bus:
         for refused in (
@@ -181,4 +230,4 @@ async def test_its_key_reads_and_changes_nothing(pods: Pods) -> None:
             with pytest.raises(BusError):
                 await bus.api(f"$JS.API.{refused}", {}, 0.5)
         with pytest.raises(BusError):
-            await bus.request("bw.rpc.paper-trading.halt", json.dumps({}).encode(), timeout=0.5)
+            await bus.request("bw.rpc.paper-trading.resume", json.dumps({}).encode(), timeout=0.5)

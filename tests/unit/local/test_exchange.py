@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bellwether.local import exchange
 from bellwether.local.exchange import READY, Exchanged, clear, decide, done, finish, stays
 
 ONE = Exchanged("20261127T213000Z", "20261120T213000Z")
@@ -92,9 +93,10 @@ def test_killed_before_any_rename_the_next_one_ends_it(
             raise KeyboardInterrupt
         return rename(self, target)
 
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patched:
         patched.setattr(Path, "rename", counted)
-        finish(volumes)
+        with pytest.raises(KeyboardInterrupt):
+            finish(volumes)
     assert finish(volumes) == ONE
     assert_restored(volumes)
 
@@ -113,12 +115,11 @@ def test_killed_while_it_clears_up_the_next_one_ends_it(
             raise KeyboardInterrupt
         remove(path)
 
-    from bellwether.local import exchange
-
     remove = exchange.remove
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patched:
         patched.setattr(exchange, "remove", counted)
-        finish(volumes)
+        with pytest.raises(KeyboardInterrupt):
+            finish(volumes)
     assert finish(volumes) == ONE
     assert_restored(volumes)
 
