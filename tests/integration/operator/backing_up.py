@@ -115,6 +115,25 @@ async def play_look(
     await kube.patch("job", job["metadata"]["name"], {"status": done}, "--subresource=status")
 
 
+async def play_end(kube: Kube, name: str, said: str, kind: str, why: str = "") -> None:
+    """Play the pod of a Job, which says something and ends, and the Job's controller."""
+    job = await eventually("the Job", lambda: kube.get("job", name))
+    template, at = job["spec"]["template"], "2026-11-27T22:00:00Z"
+    await kube.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}})
+    pod = {"metadata": {"name": f"{name}-{kind.lower()}", "labels": template["metadata"]["labels"]}}
+    await kube.apply({"apiVersion": "v1", "kind": "Pod", **pod, "spec": template["spec"]})
+    (container,) = template["spec"]["containers"]
+    seen = {"name": container["name"], "image": "i", "imageID": "", "ready": False, "restartCount": 0}
+    ended = {"terminated": {"exitCode": 3, "startedAt": at, "finishedAt": at, "message": said}}
+    status = {"phase": "Failed", "containerStatuses": [{**seen, "state": ended}]}
+    await kube.patch("pod", pod["metadata"]["name"], {"status": status}, "--subresource=status")
+    kinds = {"Complete": ("SuccessCriteriaMet", "Complete"), "Failed": ("FailureTarget", "Failed")}[kind]
+    reported = {"status": "True", "lastTransitionTime": at, "lastProbeTime": at, **({"reason": why} if why else {})}
+    done: dict[str, Any] = {"startTime": at, "conditions": [{**reported, "type": each} for each in kinds]}
+    done |= {"completionTime": at, "succeeded": 1} if kind == "Complete" else {"failed": 1}
+    await kube.patch("job", name, {"status": done}, "--subresource=status")
+
+
 async def until_cleared(kube: Kube, backup: str, field: str) -> None:
     """Wait until all that was made to read a backup is gone; no controllers run here, so they are played."""
     await kube.delete("pod", f"{backup}-look-x", wait=False)

@@ -210,6 +210,8 @@ class FakeGateway:
     """Whether the services of the systems can be held."""
     asked: int = 0
     """How often the status was asked for."""
+    ended: list[str] = field(default_factory=list)
+    """The restores in place that were said to be over."""
 
     def status(self) -> dict[str, Any]:
         generation = self.generation if self.acknowledge else self.generation - 1
@@ -249,6 +251,12 @@ class FakeGateway:
         nothing = {"step": "", "said": "", "final": False, "backup_id": "", "type": "", "cut": None, "session": ""}
         return web.json_response({"state": "running", **nothing, "size": 0, "added": 0, "kept": [], **self.backup})
 
+    async def end_restore(self, request: web.Request) -> web.Response:
+        self.ended.append(request.match_info["restore"])
+        if self.more.get("restore", {}).get("id") == self.ended[-1]:
+            del self.more["restore"]
+        return web.json_response({"id": self.ended[-1]})
+
     async def take_replays(self, request: web.Request) -> web.Response:
         self.replays.append((await request.json())["uids"])
         return web.json_response({"replays": []})
@@ -264,6 +272,7 @@ async def gateway() -> AsyncIterator[FakeGateway]:
             web.put("/{namespace}/{name}/v1/declaration", fake.take),
             web.put("/{namespace}/{name}/v1/replays", fake.take_replays),
             web.put("/{namespace}/{name}/v1/backups/{backup}", fake.keep_backup),
+            web.delete("/{namespace}/{name}/v1/restores/{restore}", fake.end_restore),
             web.put("/{namespace}/{name}/v1/hold", fake.hold),
             web.delete("/{namespace}/{name}/v1/hold/{hold}", fake.let_go),
         ]

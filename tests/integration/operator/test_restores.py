@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
@@ -22,6 +21,7 @@ from integration.operator.backing_up import (
     kept,
     make,
     one,
+    play_end,
     play_look,
     reason,
     until_cleared,
@@ -175,25 +175,6 @@ async def test_one_command_makes_a_system_of_the_other_profile_from_a_backup(
         assert "there is a TradingBackup other-from-demo already" in capsys.readouterr().err
 
 
-async def play_fill(kube: Kube, said: str, kind: str) -> None:
-    """Play the pod that fills volumes, which says something and ends, and its Job's controller."""
-    job = await kube.get("job", "again-fill")
-    assert job is not None
-    template, at = job["spec"]["template"], "2026-11-27T22:00:00Z"
-    await kube.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}})
-    pod = {"metadata": {"name": f"fill-{kind.lower()}", "labels": template["metadata"]["labels"]}}
-    await kube.apply({"apiVersion": "v1", "kind": "Pod", **pod, "spec": template["spec"]})
-    container = {"name": "fill", "image": "i", "imageID": "", "ready": False, "restartCount": 0}
-    ended = {"terminated": {"exitCode": 3, "startedAt": at, "finishedAt": at, "message": said}}
-    status = {"phase": "Failed", "containerStatuses": [{**container, "state": ended}]}
-    await kube.patch("pod", pod["metadata"]["name"], {"status": status}, "--subresource=status")
-    kinds = {"Complete": ("SuccessCriteriaMet", "Complete"), "Failed": ("FailureTarget", "Failed")}[kind]
-    conditions = [{"type": one, "status": "True", "lastTransitionTime": at, "lastProbeTime": at} for one in kinds]
-    done: dict[str, Any] = {"startTime": at, "conditions": conditions}
-    done |= {"completionTime": at, "succeeded": 1} if kind == "Complete" else {"failed": 1}
-    await kube.patch("job", "again-fill", {"status": done}, "--subresource=status")
-
-
 async def test_volumes_are_filled_from_a_repository_before_there_is_a_pod(
     kube: Kube, settings: Settings, gateway: FakeGateway
 ) -> None:
@@ -212,7 +193,7 @@ async def test_volumes_are_filled_from_a_repository_before_there_is_a_pod(
         assert await kube.get("networkpolicy", "again-fill") is not None
         waiting = await kube.until_condition("again", "Reconciling", "True", "Retrying")
         assert "the volumes are filled from backup 20270610T203005Z of demo in https://s3" in waiting["message"]
-        await play_fill(kube, "fetching\nerror: location far: there is no such bucket\n", "Failed")
+        await play_end(kube, "again-fill", "fetching\nerror: location far: there is no such bucket\n", "Failed")
         refused = await kube.until_condition("again", "Accepted", "False", "RestoreRefused")
         assert "location far: there is no such bucket; put it right, then delete Job again-fill" in refused["message"]
         assert await kube.get("statefulset", "again") is None
@@ -228,7 +209,7 @@ async def test_volumes_are_filled_from_a_repository_before_there_is_a_pod(
 
         await eventually("another Job", another)
     # The operator had ended before that.
-    await play_fill(kube, "", "Complete")
+    await play_end(kube, "again-fill", "", "Complete")
     async with running(settings):
         await eventually("the restored workload", lambda: kube.get("statefulset", "again"))
         volume, pods = await kube.get("pvc", "data-again-0"), await kube.get("statefulset", "again")
