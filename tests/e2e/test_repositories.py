@@ -121,14 +121,14 @@ def cleared(lab: Lab, name: str) -> Object | None:
     return found if found["status"].get("drillEndedAt") else None
 
 
-def backed_up(lab: Lab, name: str, kind: str, *, drill: bool = False) -> Object:
+def backed_up(lab: Lab, name: str, kind: str, *, drill: bool = False, where: str = FORMER) -> Object:
     """Make a backup; return it when it is complete."""
     spec = {"system": "first", "kind": kind, "location": "far", "drill": drill}
-    metadata = {"name": name, "namespace": FORMER}
+    metadata = {"name": name, "namespace": where}
     lab.apply({"apiVersion": "bellwether.dev/v1alpha1", "kind": "TradingBackup", "metadata": metadata, "spec": spec})
 
     def over() -> Any:
-        found = lab.get(FORMER, "tradingbackup", name)
+        found = lab.get(where, "tradingbackup", name)
         reported = {one["type"]: one for one in found["status"]["conditions"]}
         assert reported["Failed"]["status"] == "False", reported
         if reported["Complete"]["status"] != "True":

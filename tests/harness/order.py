@@ -14,6 +14,7 @@ LONG = (
     "e2e/test_operator_killed.py",
     "e2e/test_backups.py",
     "e2e/test_repositories.py",
+    "e2e/test_in_place.py",
     "integration/models/test_training_under_load.py",
     "integration/local/test_yahoo.py",
     "integration/backups/test_backup.py",
