@@ -252,12 +252,14 @@ class Reconciler:
             said=await job_said(self._client, this.system, fill_job_of(this.system, children)),
             in_place=None if before is None else before.order,
         )
-        within = () if not found.restore.blocked else (0.0 if found.restore.filled else RESTORE_LOOK_SECONDS,)
+        within: list[float] = []
+        if found.restore.blocked:
+            within.append(0.0 if found.restore.filled else RESTORE_LOOK_SECONDS)
         row = await self._in_place(this, before, children, cut=quiesced is not None)
         if row is not None and (row.under_way or row != before):
             # What is done by it, is done once the status says so.
-            within = (*within, RESTORE_LOOK_SECONDS if row == before else 0.0)
-        due = Due(() if quiesced is None else (quiesced,), within)
+            within.append(RESTORE_LOOK_SECONDS if row == before else 0.0)
+        due = Due(() if quiesced is None else (quiesced,), tuple(within))
         return Laid(found, Basis(this.system.metadata.generation, this.period, found), due, row)
 
     async def _in_place(

@@ -8,7 +8,6 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from enum import Enum, auto
 from typing import Any
 
@@ -17,7 +16,7 @@ from bellwether_operator import telemetry
 from bellwether_operator.apply.client import ApiError
 from bellwether_operator.backups.in_place import is_over, restore_row_of
 from bellwether_operator.gateway import GatewayClient
-from bellwether_operator.gateway_view import GatewayError, undelivered
+from bellwether_operator.gateway_view import GatewayError, GatewayView, undelivered
 from bellwether_operator.observe.cache import Cache
 from bellwether_operator.observe.kinds import SystemKey, Version
 from bellwether_operator.passes import Memory, PassEnd
@@ -199,9 +198,6 @@ class Worker:
             if generation is not None and undelivered(view, generation):
                 await self._deliver(raw, uid)
                 view = await client.look(self.key, uid)
-            if view.restore is not None and is_over(restore_row_of(raw.get("status") or {}), view.restore):
-                await client.end_restore(self.key, uid, view.restore.id)
-                view = replace(view, restore=None)
         except GatewayError as error:
             telemetry.GATEWAY_POLLS.labels("error").inc()
             self._log_once(str(error), logging.INFO)
@@ -215,8 +211,18 @@ class Worker:
         self.memory.view = view
         if changed:
             self.mark()
+        await self._end_restore(raw, view)
         all_ready = generation is None or (not undelivered(view, generation) and all(view.ready.values()))
         return Look.READY if all_ready else Look.NOT_READY
+
+    async def _end_restore(self, raw: dict[str, Any], view: GatewayView) -> None:
+        """Say that the restore in place which the gateway shows is over, where it is; the next look shows it no more."""
+        if view.restore is None or not is_over(restore_row_of(raw.get("status") or {}), view.restore):
+            return
+        try:
+            await self._pool.gateway.end_restore(self.key, raw["metadata"]["uid"], view.restore.id)
+        except GatewayError as error:
+            self._log_once(str(error), logging.INFO)
 
     async def _deliver(self, raw: dict[str, Any], uid: str) -> None:
         system = declared(raw)
