@@ -216,7 +216,7 @@ class Worker:
         return Look.READY if all_ready else Look.NOT_READY
 
     async def _end_restore(self, raw: dict[str, Any], view: GatewayView) -> None:
-        """Say that the restore in place which the gateway shows is over, where it is; the next look shows it no more."""
+        """Say that the restore in place which the gateway shows is over, if it is; the next look shows it no more."""
         if view.restore is None or not is_over(restore_row_of(raw.get("status") or {}), view.restore):
             return
         try:
