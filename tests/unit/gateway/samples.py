@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import MetaData
 
-from bellwether.messages.backup import BackupMade, BackupProgress, Backups
+from bellwether.messages.backup import BackupMade, BackupProgress, BackupRestored, Backups, RestoreEnded
 from bellwether.messages.envelope import Event
 from bellwether.messages.market_data import (
     Bars,
@@ -310,7 +310,13 @@ ANSWERS: dict[str, dict[str, Any]] = {name: {} for name in SERVICES if name != "
         "retain_replay_reports": lambda asked: ReplayReports([ReplayReportLine("left", asked["uids"][0], [0])]),
         "list_reports": Reports([ReportLine(REPORT.session, "replay-1", REPORT.as_of, REPORT.summary, "ab" * 32)], 1),
     },
-    "backup": {"create_backup": MADE, "keep_backup": BackupProgress("running", "copy"), "list_backups": Backups([])},
+    "backup": {
+        "create_backup": MADE,
+        "keep_backup": BackupProgress("running", "copy"),
+        "restore_backup": lambda asked: BackupRestored(asked["backup_id"], "restore_requested", "far", AT),
+        "end_restore": lambda asked: RestoreEnded(asked["id"]),
+        "list_backups": Backups([]),
+    },
     "monitoring": {
         "collect_system_metrics": METRICS,
         "check_alerts": ALERTS,
