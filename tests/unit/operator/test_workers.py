@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from bellwether_operator.gateway_view import GatewayView
+from bellwether_operator.gateway_view import GatewayError, GatewayView, RestoreAsked
 from bellwether_operator.observe.kinds import SystemKey, Version
 from bellwether_operator.passes import Memory, PassEnd
 from bellwether_operator.workers import Workers
@@ -139,3 +140,47 @@ async def test_a_fault_while_looking_at_a_gateway_does_not_end_the_watch_over_it
     finally:
         await workers.stop()
     assert gateway.looks >= 2
+
+
+class ShowsRestore:
+    """A gateway that shows a restore in place until it is told that it is over, which it refuses once."""
+
+    def __init__(self) -> None:
+        at = datetime(2026, 11, 27, 22, tzinfo=UTC)
+        self.shown: RestoreAsked | None = RestoreAsked("20261127T220000Z", "20261126T213000Z", "far", at, "uid-1")
+        self.told: list[str] = []
+        self.rested = asyncio.Event()
+
+    async def look(self, system: SystemKey, uid: str) -> GatewayView:
+        if self.shown is None:
+            self.rested.set()
+        return GatewayView(at=0.0, generation=1, restore=self.shown)
+
+    async def end_restore(self, system: SystemKey, uid: str, restore: str) -> None:
+        self.told.append(restore)
+        if len(self.told) == 1:
+            raise GatewayError("NATS does not answer")
+        self.shown = None
+
+
+async def test_a_restore_that_is_over_is_said_to_be_until_the_gateway_shows_it_no_more() -> None:
+    row = {
+        "backup": "20261126T213000Z",
+        "location": "far",
+        "requested": "2026-11-27T22:00:00Z",
+        "started": "2026-11-27T22:00:05Z",
+        "step": "Ended",
+    }
+    system = {"metadata": {"name": "demo", "namespace": "default", "uid": "uid-1"}, "status": {"restore": row}}
+    settings: Any = SimpleNamespace(gateway_period=0.01, resync=60.0)
+    cache: Any = SimpleNamespace(systems={KEY: system})
+    reconciler: Any = Passes()
+    found = ShowsRestore()
+    gateway: Any = found
+    workers = Workers(settings, reconciler, cache, gateway)
+    workers.mark(KEY)
+    try:
+        await asyncio.wait_for(found.rested.wait(), DEADLINE)
+    finally:
+        await workers.stop()
+    assert found.told == ["20261127T220000Z"] * 2
