@@ -81,7 +81,7 @@ def restore_in_place(
     Raises:
         BackupError: why not; what is there is as it was. It is final where trying again cannot help, or where what may
             pass has not passed in time.
-        OSError: if a volume cannot be read or written.
+        OSError, RunError, NatsMissing: if something fails that may pass, and is tried again.
     """
     volumes = sorted(path for path in root.iterdir() if path.is_dir())
     ended = exchange.finish(volumes) or exchange.done(volumes)
@@ -91,11 +91,12 @@ def restore_in_place(
     exchange.clear(volumes)
     try:
         _lay_ready(system, volumes, machine, order, say)
-    except BaseException as error:
+    except Exception as error:
         exchange.clear(volumes)
         if isinstance(error, OSError) and error.errno in _NO_ROOM:
             raise Unfit(f"there is no room for backup {order.backup}: {error}") from error
-        if isinstance(error, BackupError) and not error.final and now() >= order.until:
+        final = isinstance(error, BackupError) and error.final
+        if not final and now() >= order.until:
             raise Unfit(f"{error} (tried until {order.until:%H:%M:%S} UTC)") from error
         raise
     exchange.decide(volumes, Exchanged(order.request, order.backup))
