@@ -18,7 +18,7 @@ import msgspec
 from bellwether.messages.backup import BackupRestored, EndRestore, RestoreBackup, RestoreEnded, RestoreRequest
 from bellwether.messages.trading import Halt, HaltState
 from bellwether.naming import DECLARATION_BUCKET, RESTORE_KEY
-from bellwether.runtime.bus import BusError
+from bellwether.runtime.bus import BusError, Subscription
 from bellwether.runtime.call import Call
 from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.errors import RpcError
@@ -27,7 +27,6 @@ REQUESTED = "restore_requested"
 SOURCE = "restore"
 """Of the halt, as on one machine."""
 HALT_SECONDS = 10.0
-_RETRY_SECONDS = 5.0
 _ID = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 
 _log = logging.getLogger(__name__)
@@ -43,7 +42,7 @@ class Asking:
         self._context = context
         self._find = find
         self._known: RestoreRequest | None = None
-        self._loaded = False
+        self._watch: Subscription | None = None
         self._one = asyncio.Lock()
 
     @property
@@ -52,14 +51,16 @@ class Asking:
         known = self._known
         return None if known is None or known.ended or known.uid != self._context.config.uid else known
 
-    async def load_in_the_end(self) -> None:
-        """Read what a former pod was asked for, as soon as the bus can be read."""
-        while not self._loaded:
-            try:
-                await self._load()
-            except BusError as error:
-                _log.warning("which restore was asked for is not known yet: %s", error)
-                await asyncio.sleep(_RETRY_SECONDS)
+    async def start(self) -> None:
+        """Follow what is kept: a former pod was asked, or the one that is about to replace this one."""
+        self._watch = await self._context.bus.kv_watch(
+            DECLARATION_BUCKET, [RESTORE_KEY], lambda _, value: self._take(value)
+        )
+
+    async def stop(self) -> None:
+        """Follow it no more."""
+        if self._watch is not None:
+            await self._watch.stop()
 
     async def ask(self, request: RestoreBackup, call: Call) -> BackupRestored:
         """Check a backup, halt the trader, and keep the request; the operator carries it out.
@@ -73,7 +74,7 @@ class Asking:
                 "INVALID_PARAMS", f"backup_id: {request.backup_id!r} is none; list_backups says them: 20261127T213000Z"
             )
         async with self._one:
-            await self._load_or_refuse()
+            await self._read()
             known = self.under_way
             if known is not None:
                 raise RpcError(
@@ -97,7 +98,7 @@ class Asking:
             RpcError: UNAVAILABLE where that cannot be noted.
         """
         async with self._one:
-            await self._load_or_refuse()
+            await self._read()
             known = self.under_way
             if known is None or known.id != request.id:
                 return RestoreEnded("")
@@ -118,22 +119,23 @@ class Asking:
         except RpcError as error:
             _log.warning("the halt before a restore was not acknowledged: %s", error.message)
 
-    async def _load(self) -> None:
-        if self._loaded:
-            return
-        found = await self._context.bus.kv_get(DECLARATION_BUCKET, RESTORE_KEY)
-        if found is not None:
-            try:
-                self._known = msgspec.json.decode(found[0], type=RestoreRequest)
-            except msgspec.DecodeError as error:
-                _log.warning("what was kept of a restore cannot be read: %s", error)
-        self._loaded = True
-
-    async def _load_or_refuse(self) -> None:
+    async def _read(self) -> None:
         try:
-            await self._load()
+            found = await self._context.bus.kv_get(DECLARATION_BUCKET, RESTORE_KEY)
         except BusError as error:
             raise RpcError("UNAVAILABLE", f"NATS does not say which restore is under way: {error}") from error
+        if found is not None:
+            self._take(found[0])
+
+    def _take(self, value: bytes) -> None:
+        try:
+            found = msgspec.json.decode(value, type=RestoreRequest)
+        except msgspec.DecodeError as error:
+            _log.warning("what is kept of a restore cannot be read: %s", error)
+            return
+        # Around a connection the bus may give an older value after a newer one.
+        if self._known is None or (found.at, found.ended) >= (self._known.at, self._known.ended):
+            self._known = found
 
     async def _keep(self, request: RestoreRequest) -> None:
         try:

@@ -80,7 +80,8 @@ class BackupService:
         self._drill: asyncio.Task[None] | None = None
         self._asking = Asking(service.context, self._restorable)
         if self._pod:
-            service.background(self._asking.load_in_the_end)
+            service.on_start(self._asking.start)
+            service.on_stop(self._asking.stop)
 
     async def create_backup(self, request: CreateBackup, call: Call) -> BackupMade:
         """Make a backup; whoever asks while one is made waits for the same one.

@@ -90,6 +90,7 @@ def service_permissions(name: str, rows: Mapping[str, ServiceRow] = SERVICES) ->
             naming.key_subject(naming.DECLARATION_BUCKET, naming.RESTORE_KEY),
             _direct_get(naming.DECLARATION_BUCKET, naming.RESTORE_KEY),
         }
+        subscribe |= {naming.key_subject(naming.DECLARATION_BUCKET, naming.RESTORE_KEY)}
     if name == MONITORING:
         publish |= {
             naming.key_subject(naming.MONITORING_BUCKET, naming.MONITORING_KEY),
