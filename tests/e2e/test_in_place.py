@@ -3,6 +3,7 @@
 import contextlib
 import json
 import shlex
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -79,12 +80,14 @@ def ended(lab: Lab) -> bool:
     return any(one["type"] == "Complete" and one["status"] == "True" for one in conditions)
 
 
-def orders_in(ledger: Path, scratch: Path) -> set[str]:
-    copy = scratch / "aside.db"
-    with contextlib.closing(sqlite3.connect(f"file:{ledger}?mode=ro", uri=True)) as database:
-        with contextlib.closing(sqlite3.connect(copy)) as target:
-            database.backup(target)
-        return {str(row[0]) for row in database.execute("SELECT order_id FROM orders")}
+def orders_in(folder: Path, scratch: Path) -> set[str]:
+    """Return the orders in the ledger of a folder, taken from a copy."""
+    copy = scratch / "aside"
+    copy.mkdir()
+    for path in folder.glob("ledger.db*"):
+        shutil.copy(path, copy / path.name)
+    with contextlib.closing(sqlite3.connect(copy / "ledger.db")) as ledger:
+        return {str(row[0]) for row in ledger.execute("SELECT order_id FROM orders")}
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +114,7 @@ def story(lab: Lab, bucket: Server, tmp_path_factory: pytest.TempPathFactory) ->
                 eventually("the volume is restored", waits.BACKED_UP, lambda: ended(lab))
                 restored = held(volume, scratch)
                 (aside,) = volume.glob("before-restore-*")
-                former = orders_in(aside / "ledger.db", scratch)
+                former = orders_in(aside, scratch)
             said, _ = command.communicate(timeout=waits.SYSTEM_READY + waits.OPERATOR_BACK)
             code = command.returncode
         row = system.resource()["status"]["restore"]
