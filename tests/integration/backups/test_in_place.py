@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
@@ -30,6 +31,10 @@ pytestmark = pytest.mark.integration
 COMPACT = ("system",)
 STANDARD = ("market-data", "ml-model", "nats", "paper-trading", "prediction", "scheduler")
 NOW = datetime(2026, 11, 27, 22, tzinfo=UTC)
+
+
+class Killed(BaseException):
+    """Stands for a kill: nobody catches it on the way."""
 
 
 def of_cluster(lab: Lab, **trading: Any) -> TradingSystem:
@@ -116,12 +121,12 @@ async def test_each_volume_gets_what_is_its_component_s_own_and_a_kill_is_made_g
     volumes = in_use(lab, tmp_path / "volumes", STANDARD)
 
     def killed(*_: object) -> None:
-        raise KeyboardInterrupt
+        raise Killed
 
     for name in ("_checked", "fetched", "make_own", "copy_parts"):
         with monkeypatch.context() as patched:
             patched.setattr(in_place, name, killed)
-            with pytest.raises(KeyboardInterrupt):
+            with pytest.raises(Killed):
                 await asyncio.to_thread(restored, lab, volumes, order(made.id))
         assert volumes.state() == volumes.former, name
     renames, rename = 0, Path.rename
@@ -130,12 +135,12 @@ async def test_each_volume_gets_what_is_its_component_s_own_and_a_kill_is_made_g
         nonlocal renames
         renames += str(self).startswith(str(volumes.root))
         if renames == 3:
-            raise KeyboardInterrupt
+            raise Killed
         return rename(self, target)
 
     with monkeypatch.context() as patched:
         patched.setattr(Path, "rename", third)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(Killed):
             await asyncio.to_thread(restored, lab, volumes, order(made.id))
     assert volumes.state() != volumes.former
     await asyncio.to_thread(restored, lab, volumes, order(made.id))
@@ -207,7 +212,7 @@ async def test_a_volume_without_room_is_named_with_what_it_needs(
     made = await lab.make("full")
     volumes = in_use(lab, tmp_path / "volumes", COMPACT)
     usage = type("Usage", (), {"free": 2**20})
-    monkeypatch.setattr(in_place.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     with pytest.raises(BackupError, match="no room on the volume of system: it needs") as reported:
         await asyncio.to_thread(restored, lab, volumes, order(made.id))
     assert reported.value.final

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bellwether.local import exchange
 from bellwether.local.exchange import READY, Exchanged, clear, decide, done, finish, stays
+from bellwether.storage.folders import remove
 
 ONE = Exchanged("20261127T213000Z", "20261120T213000Z")
 ASIDE = "before-restore-20261120T213000Z-20261127T213000Z"
@@ -115,9 +115,8 @@ def test_killed_while_it_clears_up_the_next_one_ends_it(
             raise KeyboardInterrupt
         remove(path)
 
-    remove = exchange.remove
     with monkeypatch.context() as patched:
-        patched.setattr(exchange, "remove", counted)
+        patched.setattr("bellwether.local.exchange.remove", counted)
         with pytest.raises(KeyboardInterrupt):
             finish(volumes)
     assert finish(volumes) == ONE
