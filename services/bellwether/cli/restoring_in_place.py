@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bellwether.cli.backup_choice import Wanted, say
@@ -39,7 +39,7 @@ def restore_in_place(target: Target, wanted: Wanted, *, yes: bool) -> None:
     sys.stdout.write(f"{target.system}: {row['message']}\n")
 
 
-def newest(rows: list[Mapping[str, Any]], session: str | None) -> str:
+def newest(rows: Sequence[Mapping[str, Any]], session: str | None) -> str:
     """Return the newest complete backup of some, newest first, or of a session among them.
 
     Raises:
