@@ -32,6 +32,7 @@ SAMPLE = {
     "index": 0,
     "backup": "0b4a",
     "hold": "backup",
+    "restore": "20261127T220000Z",
 }
 
 
