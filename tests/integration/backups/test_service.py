@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,7 @@ from integration.backups.conftest import Lab, system_of
 
 pytestmark = pytest.mark.integration
 
-# There is no trader to halt here.
-ROWS = {"backup": replace(SERVICES["backup"], calls={})}
+ROWS = {"backup": SERVICES["backup"]}
 
 
 async def asked(data_dir: Path, system: TradingSystem, *questions: tuple[str, Any, Any]) -> list[Any]:
