@@ -108,7 +108,7 @@ def next_row(before: RestoreRow | None, seen: RestorePicture) -> RestoreRow | No
 
 
 def is_over(row: RestoreRow | None, asked: RestoreAsked) -> bool:
-    """Whether the gateway shows a request that is dealt with: it is to be told that it can take another one."""
+    """Whether the gateway shows a request that is dealt with: it can take another one, once it knows that."""
     return row is not None and asked.at <= row.requested and (not row.under_way or asked.at < row.requested)
 
 

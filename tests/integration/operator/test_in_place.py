@@ -112,19 +112,19 @@ async def test_it_has_no_pods_while_a_job_restores_and_the_operator_is_killed_in
         assert row["ended"] >= row["started"]
         await kube.until_condition("demo", "Ready", "True")
 
-        async def told() -> bool:
+        async def heard() -> bool:
             return gateway.ended == [REQUEST]
 
-        await eventually("the service to hear that it is over", told)
+        await eventually("the service to hear that it is over", heard)
         assert await kube.get("networkpolicy", "demo-restore-volumes") is None
 
         # What the restored streams hold was asked for before.
         gateway.more["restore"] = asked(uid, "20270608T203005Z", "2027-06-08T20:30:05Z")
 
-        async def told_again() -> bool:
+        async def heard_again() -> bool:
             return gateway.ended[1:] == ["20270608T203005Z"]
 
-        await eventually("the older one to be dropped", told_again)
+        await eventually("the older one to be dropped", heard_again)
         assert await replicas(kube) == 1
         assert (await until_step(kube, "Ended"))["requested"] == AT
     assert await reported(kube) == {"Restoring", "Restored"}
@@ -152,10 +152,10 @@ async def test_one_that_is_refused_leaves_what_was_there_and_another_can_be_aske
         await kube.until_condition("demo", "Ready", "True")
         assert await reported(kube) == {"Restoring", "RestoreRefused"}
 
-        async def told() -> bool:
+        async def heard() -> bool:
             return gateway.ended == [REQUEST]
 
-        await eventually("the service to hear that it is over", told)
+        await eventually("the service to hear that it is over", heard)
         gateway.more["restore"] = asked(uid, "20270611T090000Z", "2027-06-11T09:00:00Z")
         await play_stopped(kube)
         await eventually("another Job", lambda: kube.get("job", "demo-restore-volumes-20270611t090000z"))

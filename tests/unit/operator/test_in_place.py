@@ -120,7 +120,7 @@ def test_it_is_over_when_the_pods_are_ready() -> None:
         (STOPPING, ASKED.at - timedelta(days=1), True),
     ],
 )
-def test_the_gateway_is_told_of_what_is_dealt_with(row: RestoreRow | None, at: datetime, over: bool) -> None:
+def test_the_gateway_hears_of_what_is_dealt_with(row: RestoreRow | None, at: datetime, over: bool) -> None:
     assert is_over(row, ASKED._replace(at=at)) is over
 
 

@@ -143,12 +143,12 @@ async def test_a_fault_while_looking_at_a_gateway_does_not_end_the_watch_over_it
 
 
 class ShowsRestore:
-    """A gateway that shows a restore in place until it is told that it is over, which it refuses once."""
+    """A gateway that shows a restore in place until it hears that it is over, which it refuses once."""
 
     def __init__(self) -> None:
         at = datetime(2026, 11, 27, 22, tzinfo=UTC)
         self.shown: RestoreAsked | None = RestoreAsked("20261127T220000Z", "20261126T213000Z", "far", at, "uid-1")
-        self.told: list[str] = []
+        self.heard: list[str] = []
         self.rested = asyncio.Event()
 
     async def look(self, system: SystemKey, uid: str) -> GatewayView:
@@ -157,8 +157,8 @@ class ShowsRestore:
         return GatewayView(at=0.0, generation=1, restore=self.shown)
 
     async def end_restore(self, system: SystemKey, uid: str, restore: str) -> None:
-        self.told.append(restore)
-        if len(self.told) == 1:
+        self.heard.append(restore)
+        if len(self.heard) == 1:
             raise GatewayError("NATS does not answer")
         self.shown = None
 
@@ -183,4 +183,4 @@ async def test_a_restore_that_is_over_is_said_to_be_until_the_gateway_shows_it_n
         await asyncio.wait_for(found.rested.wait(), DEADLINE)
     finally:
         await workers.stop()
-    assert found.told == ["20261127T220000Z"] * 2
+    assert found.heard == ["20261127T220000Z"] * 2
