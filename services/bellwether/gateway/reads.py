@@ -14,6 +14,8 @@ from bellwether.gateway.funnel import funnel
 from bellwether.gateway.lineage import lineage
 from bellwether.gateway.problems import Problem
 from bellwether.gateway.routing import READ, answer, gateway_of, relay
+from bellwether.market.declared import calendar_of
+from bellwether.market.sessions import Calendar, CalendarError
 from bellwether.messages.market_data import Bars, GetBars, GetMarketData, MarketData
 from bellwether.messages.models import (
     Drift,
@@ -217,6 +219,8 @@ async def why(request: Request, symbol: str, session: str = "latest") -> Respons
     day = _day(session)
     gateway = gateway_of(request)
     declared = gateway.system.spec.symbols
+    if day is not None:
+        _refuse_without_session(calendar_of(gateway.system.spec.market), day)
     peers = gateway.peers
     if symbol not in declared:
         held = (await peers.ask("paper-trading", "get_positions", None, Positions)).positions
@@ -237,6 +241,18 @@ async def why(request: Request, symbol: str, session: str = "latest") -> Respons
     judged = await peers.try_ask("data-quality", "get_quality", GetQuality([symbol]), Quality)
     quality = judged if isinstance(judged, Problem) else judged.symbols.get(symbol)
     return answer(funnel(symbol, bars, made, explanation, quality=quality, min_score=least))
+
+
+def _refuse_without_session(calendar: Calendar, day: date) -> None:
+    try:
+        if calendar.session_on(day) is not None:
+            return
+        following = calendar.after(day, 1)
+        before = calendar.previous_session(following.open).day
+        words = f"{calendar.name} has no session on {day}: the one before is {before}, the next one {following.day}"
+    except CalendarError as error:
+        words = str(error)
+    raise Problem(422, "NO_SESSION", words)
 
 
 def _after(session: date) -> datetime:

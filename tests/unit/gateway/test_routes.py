@@ -439,6 +439,12 @@ async def test_why_of_a_session_is_about_the_decision_that_might_trade_in_it(gat
     assert (await gateway.http.get("/v1/why/AAPL?session=2009-01-05")).json()["prediction_id"] == "traded"
     none = (await gateway.http.get("/v1/why/AAPL?session=2009-01-07")).json()
     assert (none["prediction_id"], none["stages"][2]["says"]) == (None, "nothing was predicted for 2009-01-07")
+    closed = await gateway.http.get("/v1/why/AAPL?session=2009-01-17")
+    assert closed.status_code == 422
+    words = "XNYS has no session on 2009-01-17: the one before is 2009-01-16, the next one 2009-01-20"
+    assert closed.json()["error"] == {"code": "NO_SESSION", "message": words}
+    beyond = await gateway.http.get("/v1/why/AAPL?session=1900-01-01")
+    assert (beyond.status_code, beyond.json()["error"]["code"]) == (422, "NO_SESSION")
     wrong = await gateway.http.get("/v1/why/AAPL?session=yesterday")
     assert wrong.status_code == 422
     assert wrong.json()["error"]["message"] == "session 'yesterday': a day is written 2009-01-05, or latest"
