@@ -6,28 +6,38 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from bellwether.render.kubernetes.context import LABEL_SYSTEM_UID
 from bellwether_operator.backups.plan import Known
 from bellwether_operator.backups.repository import Place
 from bellwether_operator.backups.snapshots import LABEL_BY_OPERATOR
 from bellwether_operator.backups.status import progress_of
-from bellwether_operator.backups.steps import Progress
+from bellwether_operator.backups.steps import Progress, Stored
 from bellwether_operator.report.observation import BackupNews
 
 
 def newest(backups: Sequence[Mapping[str, Any]], declared: Callable[[str], bool]) -> BackupNews | None:
     """Return the newest backup that has ended, of several places first one where it failed; None: there is none.
 
-    `declared` says whether a repository of a name is; those of others count no more.
+    The first backup of a repository counts as failed while it is tried again. `declared` says whether a repository of
+    a name is; those of others count no more.
     """
     states = [(progress_of(raw), str(raw["metadata"]["name"])) for raw in backups]
     by_place: dict[str, tuple[datetime, str, Progress]] = {}
+    tried_again: dict[str, tuple[datetime, str, Progress]] = {}
     for one, name in states:
         place = _place(one)
-        if one.ended_at is None or one.state not in {"complete", "failed"} or (place and not declared(place)):
+        if place and not declared(place):
             continue
-        ended = (one.ended_at, name, one)
-        by_place[place] = max(by_place.get(place, ended), ended, key=lambda each: each[:2])
+        if one.ended_at is not None and one.state in {"complete", "failed"}:
+            ended = (one.ended_at, name, one)
+            by_place[place] = max(by_place.get(place, ended), ended, key=lambda each: each[:2])
+        elif one.state == "running" and one.started_at is not None and _failed_once(one.stored):
+            # Words of its own: those of the backup change with every try.
+            words = f"the first backup in {place} failed and is tried again"
+            tried_again[place] = (one.started_at, name, msgspec.structs.replace(one, state="failed", message=words))
+    by_place = tried_again | by_place
     if not by_place:
         return None
     _, name, progress = max(by_place.values(), key=lambda each: (each[2].state == "failed", *each[:2]))
@@ -68,6 +78,10 @@ def known(raw: Mapping[str, Any], system_uid: str, place: Place | None) -> Known
         "" if place is None else place.location,
         str(raw["spec"].get("kind", "full")),
     )
+
+
+def _failed_once(stored: Stored | None) -> bool:
+    return stored is not None and (stored.retry_at is not None or stored.attempts > 1)
 
 
 def _place(progress: Progress) -> str:

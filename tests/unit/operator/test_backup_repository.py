@@ -110,11 +110,13 @@ def test_a_repository_is_what_pods_can_reach(name: str | None, where: str | None
     assert found == (None if where is None else Place(str(name), where))
 
 
-def test_a_place_that_failed_is_reported_though_another_one_is_newer() -> None:
-    def backup(name: str, progress: Progress) -> dict[str, Any]:
-        status = status_of(progress, RAW, NOW)
-        return {"metadata": {**RAW["metadata"], "name": name}, "spec": RAW["spec"], "status": status}
+def backup(name: str, progress: Progress) -> dict[str, Any]:
+    """Return a TradingBackup that has come so far."""
+    status = status_of(progress, RAW, NOW)
+    return {"metadata": {**RAW["metadata"], "name": name}, "spec": RAW["spec"], "status": status}
 
+
+def test_a_place_that_failed_is_reported_though_another_one_is_newer() -> None:
     before, stored = started()
     bad = backup("first", heard(before, stored, Answer("failed", said="no bucket", final=True), NOW))
     fine = backup("second", replace(Progress(), state="complete", cut_at=NOW, ended_at=NOW + timedelta(hours=1)))
@@ -126,18 +128,33 @@ def test_a_place_that_failed_is_reported_though_another_one_is_newer() -> None:
     assert gone.name == "second"
 
 
+def test_the_first_backup_of_a_bucket_that_is_tried_again_is_no_good_one_whatever_snapshots_there_are() -> None:
+    before, stored = started()
+    retried = heard(before, stored, Answer("failed", said="no answer"), NOW)
+    assert retried.stored is not None
+    snapshot = backup("by-hand", replace(Progress(), state="complete", cut_at=NOW, ended_at=NOW))
+    for progress in (retried, retry(retried, retried.stored)):
+        found = newest([snapshot, backup("first", progress)], lambda _: True)
+        assert found is not None
+        assert (found.name, found.complete, found.good) == ("first", False, "")
+        assert found.words == "the first backup in far failed and is tried again"
+    good = heard(before, stored, Answer("complete", id="1", kind="full", cut=NOW), NOW)
+    for others in ([backup("first", before)], [backup("good", good), backup("first", retried)]):
+        other = newest([snapshot, *others], lambda _: True)
+        assert other is not None
+        assert other.complete
+
+
 def test_of_several_places_first_one_is_reported_whose_test_failed_and_of_each_place_the_last_test() -> None:
-    def backup(name: str, *, verified: bool, after: int, stored: Stored | None = None) -> dict[str, Any]:
+    def drill(name: str, *, verified: bool, after: int, stored: Stored | None = None) -> dict[str, Any]:
         progress = replace(Progress(), state="complete", verified=verified, drill_reason="r", drill_message=name)
         at = NOW + timedelta(days=after)
-        progress = replace(progress, drill_started_at=at, ended_at=at, stored=stored)
-        metadata = {**RAW["metadata"], "name": name}
-        return {"metadata": metadata, "spec": RAW["spec"], "status": status_of(progress, RAW, NOW)}
+        return backup(name, replace(progress, drill_started_at=at, ended_at=at, stored=stored))
 
     _, far = started()
-    snapshots = [backup("old", verified=False, after=1), backup("new", verified=True, after=9)]
-    bad = backup("bad", verified=False, after=5, stored=far)
-    fine = backup("fine", verified=True, after=6, stored=far)
+    snapshots = [drill("old", verified=False, after=1), drill("new", verified=True, after=9)]
+    bad = drill("bad", verified=False, after=5, stored=far)
+    fine = drill("fine", verified=True, after=6, stored=far)
 
     def reported(backups: list[dict[str, Any]], declared: bool = True) -> str:
         found = drilled(backups, lambda _: declared)
