@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -12,6 +12,7 @@ from bellwether.messages.sentiment import Headline
 Action = Literal["STRONG_BUY", "BUY", "HOLD", "SELL", "STRONG_SELL"]
 BUY_ACTIONS: tuple[Action, ...] = ("STRONG_BUY", "BUY")
 SELL_ACTIONS: tuple[Action, ...] = ("STRONG_SELL", "SELL")
+AwareInstant = Annotated[datetime, msgspec.Meta(tz=True)]
 Timeframe = Literal["current", "session", "day", "week", "all"]
 
 
@@ -141,7 +142,7 @@ class ListDecisions(msgspec.Struct, frozen=True):
 
     symbol: str | None = None
     limit: int = 50
-    before: datetime | None = None
+    before: AwareInstant | None = None
 
 
 class Decisions(msgspec.Struct, frozen=True):
@@ -235,8 +236,8 @@ class SellRateAlert(msgspec.Struct, frozen=True):
 class PruneDecisions(msgspec.Struct, frozen=True):
     """Ask to forget the decisions made before an instant, but those that are named: orders came of them."""
 
-    before: datetime
-    after: datetime | None = None
+    before: AwareInstant
+    after: AwareInstant | None = None
     """From when on; None: from the oldest one."""
     keep: list[str] = []
 

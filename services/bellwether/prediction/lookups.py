@@ -34,8 +34,13 @@ class Lookups:
 
     async def get_prediction(self, request: messages.GetPrediction, call: Call) -> messages.Prediction:
         """Return the newest prediction that still answers for a symbol."""
-        ttl = parse_duration(declared(self._context).current.spec.predictions.cache_ttl)
+        spec = declared(self._context).current.spec
+        ttl = parse_duration(spec.predictions.cache_ttl)
         found = await self._store.transact(lambda tx: rows.fresh(tx, request.symbol, call.as_of, ttl, only(call)))
+        if found is None and request.symbol not in spec.symbols:
+            raise RpcError(
+                "UNKNOWN_SYMBOL", f"{request.symbol} is not declared; declared are {', '.join(spec.symbols)}"
+            )
         if found is None:
             raise RpcError("NO_PREDICTION", f"there is no fresh prediction of {request.symbol}: ask for a new one")
         return as_cached(found.prediction, call.as_of)

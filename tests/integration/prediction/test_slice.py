@@ -185,6 +185,25 @@ async def test_a_failed_symbol_does_not_fail_the_batch(tmp_path: Path, trained: 
         with pytest.raises(RpcError) as caught:
             await system.call("prediction", "generate_single_prediction", GenerateSinglePrediction("TSLA"), Prediction)
         assert caught.value.code == "UNKNOWN_SYMBOL"
+        with pytest.raises(RpcError, match="TSLA is not declared; declared are AAPL, GOOG, IBM, MSFT"):
+            await system.call("prediction", "get_prediction", GetPrediction("TSLA"), Prediction)
+
+
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        ("prune_decisions", {"before": "2009-01-01T00:00:00"}),
+        ("prune_decisions", {"before": "2009-01-01T00:00:00Z", "after": "2008-01-01T00:00:00"}),
+        ("list_decisions", {"before": "2009-01-01T00:00:00"}),
+    ],
+)
+async def test_an_instant_without_a_time_zone_is_refused(
+    tmp_path: Path, trained: Path, method: str, params: dict[str, str]
+) -> None:
+    async with replayed(tmp_path, trained) as system:
+        with pytest.raises(RpcError, match="timezone") as caught:
+            await system.call("prediction", method, params)
+        assert caught.value.code == "INVALID_PARAMS"
 
 
 async def test_what_can_be_no_symbol_fails_alone(tmp_path: Path, trained: Path) -> None:
