@@ -101,6 +101,13 @@ async def test_an_order_goes_out_on_the_declared_account_with_our_reference(lab:
     assert account.margin == lab.ig.account.margin
 
 
+async def test_a_balance_that_is_no_number_is_an_error_of_ig(lab: IgLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    await lab.broker.connect()
+    monkeypatch.setattr("harness.ig.answers._balance", lambda _: {"balance": "12,000"})
+    with pytest.raises(NoBroker, match="IG's account: balance: '12,000' is no number"):
+        await lab.broker.account()
+
+
 @pytest.mark.parametrize(
     "odd",
     [

@@ -300,12 +300,15 @@ class IgBroker:
         for row in (await self._records.ask("/accounts", 1)).get("accounts") or ():
             if row.get("accountId") == current:
                 balance = row.get("balance") or {}
-                return BrokerAccount(
-                    currency=str(row.get("currency") or ""),
-                    cash=exact(balance.get("balance"), "balance"),
-                    available=exact(balance.get("available"), "available"),
-                    margin=exact(balance.get("deposit"), "deposit"),
-                )
+                try:
+                    return BrokerAccount(
+                        currency=str(row.get("currency") or ""),
+                        cash=exact(balance.get("balance"), "balance"),
+                        available=exact(balance.get("available"), "available"),
+                        margin=exact(balance.get("deposit"), "deposit"),
+                    )
+                except NotUnderstood as error:
+                    raise NoBroker("IG_ERROR", f"IG's account: {error}") from None
         raise NoBroker("IG_ACCOUNT", "IG does not tell of the session's account")
 
     async def adjustments(self, since: datetime) -> Sequence[Adjustment]:
