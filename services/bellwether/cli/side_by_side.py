@@ -82,6 +82,8 @@ def compare(
     if calendar not in CALENDARS:
         raise CommandError(f"--calendar {calendar!r}: there are {', '.join(CALENDARS)}")
     allowed = _tolerances(tolerances)
+    if report and not state.exists():
+        raise CommandError(f"--state {state}: there is no such file; `compare` without --report makes it")
     kept = State(state)
     if not report:
         if old is None:

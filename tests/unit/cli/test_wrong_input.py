@@ -96,6 +96,13 @@ def test_what_cannot_be_done_ends_with_1(words: str, reported: str, capsys: pyte
     assert reported in line
 
 
+def test_a_report_of_a_comparison_that_is_not_there_makes_no_file(capsys: pytest.CaptureFixture[str]) -> None:
+    code, line = said("compare --report --state typo.db", capsys)
+    assert code == 1
+    assert "--state typo.db: there is no such file" in line
+    assert not Path("typo.db").exists()
+
+
 def test_a_dashboard_opens_no_screen_where_no_gateway_answers(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
