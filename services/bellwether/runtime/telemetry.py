@@ -60,6 +60,9 @@ class Telemetry:
         self._task: asyncio.Task[None] | None = None
         self._wake = Wake(FLUSH_SECONDS)
         self._woken = False
+        self._subject = trace_subject(service)
+        self._heard = True
+        """Whether anyone listened when spans were last sent: within one process it can be that nobody does."""
 
     def start_root(
         self, name: str, trace_id: int | None = None, *, links: Iterable[str] = (), attributes: Attributes | None = None
@@ -97,7 +100,11 @@ class Telemetry:
         return Span(self.collect, name, above.trace_id, parent_id=above.span_id, kind=kind, attributes=attributes)
 
     def collect(self, span: Span) -> None:
-        """Queue a finished span; called from whichever thread ended it."""
+        """Queue a finished span, or let go of it where nobody listens; called from whichever thread ended it."""
+        # Kept for a batch that nobody gets, spans of all services would only take the processor's caches.
+        if not self._heard and self._bus is not None and not self._bus.has_interest(self._subject):
+            self.sent += 1
+            return
         if len(self._finished) >= self._limit:
             self.dropped += 1
             return
@@ -128,11 +135,10 @@ class Telemetry:
         """Send what is queued; without a connection it stays queued."""
         while self._finished and self._bus is not None and self._bus.connected:
             batch = [self._finished.popleft() for _ in range(min(BATCH, len(self._finished)))]
-            subject = trace_subject(self.service)
             try:
-                # Within one process nobody may be listening; then there is no point in encoding.
-                if self._bus.has_interest(subject):
-                    await self._bus.publish(subject, self.encode(batch))
+                self._heard = self._bus.has_interest(self._subject)
+                if self._heard:
+                    await self._bus.publish(self._subject, self.encode(batch))
                 self.sent += len(batch)
             except Exception as error:
                 self.dropped += len(batch)

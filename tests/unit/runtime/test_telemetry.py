@@ -66,6 +66,21 @@ async def test_what_is_not_sampled_leaves_no_span_and_no_header(tmp_path: Path) 
     assert headers == [None, None]
 
 
+async def test_spans_are_not_kept_while_nobody_listens_and_whoever_comes_hears_the_next() -> None:
+    bus, heard = MemoryBroker().connect("x"), list[str]()
+    await bus.start()
+    telemetry = Telemetry("x")
+    telemetry.start(bus)
+    telemetry.start_root("queued before it is known that nobody listens").end()  # type: ignore[union-attr]
+    await telemetry.flush()
+    telemetry.start_root("let go of").end()  # type: ignore[union-attr]
+    assert (telemetry.waiting, telemetry.sent, telemetry.dropped) == (0, 2, 0)
+    await bus.subscribe("bw.trace.x", lambda message: heard.extend(span.name for span in spans_of(message.body)))
+    telemetry.start_root("listened to").end()  # type: ignore[union-attr]
+    await telemetry.close()
+    assert heard == ["listened to"]
+
+
 def test_sampling_follows_the_trace_id() -> None:
     telemetry = Telemetry("x", sampling=0.5)
     assert telemetry.start_root("low", 1) is not None

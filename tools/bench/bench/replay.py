@@ -43,7 +43,7 @@ _HOW = (
     "count as made before it. The first and the last year are 252 sessions each of the same replay: in both a decision "
     "has full windows of bars before it, and a session makes as many calls and statements within 3 % (counted apart), "
     "so what differs is the time of each. In process: `bellwether replay`, with spans for every decision (they are "
-    "made; nobody listens, so they are not encoded) and without. Over NATS: "
+    "made and, as nobody listens, let go of when they end) and without. Over NATS: "
     "`bellwether run` with pace 0s, that is the services of one process with a connection each: events are stored by "
     "JetStream and taken from there, traces encoded, sent and kept, the API asked for its state twice a second; calls "
     "between services are handed over within the process."
