@@ -29,6 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code: 0 done, 1 failed, 2 wrongly typed, 130 interrupted."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
+        if arguments is None and given[:1] == ["replay"]:
+            from bellwether.cli.large_heap import begin_again_with_large_heap
+
+            begin_again_with_large_heap()
         if given and given[0] in PROCESS_COMMANDS:
             from bellwether.local.commands import run_command
 
