@@ -7,6 +7,7 @@ try. A mark on each says that it is done, so doing it again changes nothing.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import shutil
 from collections.abc import Mapping
@@ -26,12 +27,19 @@ from bellwether.render.kubernetes.configmaps import NATS_DIRECTORY
 from bellwether.render.kubernetes.volumes import kept_on
 from bellwether.spec.created_with import created_with, differences
 from bellwether.spec.models import TradingSystem
-from bellwether.storage.folders import remove, write_durably
+from bellwether.storage.folders import alone, remove, write_durably
 
 MARK = ".filled"
 """The file that says for which system a volume was filled, and from what."""
-_NOT_OURS = "lost+found"
+LOCK = ".restore-lock"
+"""Held on the first volume: a pod whose Job was deleted goes on beside that of the next one until it is killed."""
+_NOT_OURS = ("lost+found", LOCK)
 _NATS = Path(NATS_DIRECTORY).name
+
+
+def having(volumes: Path) -> contextlib.AbstractContextManager[None]:
+    """Wait until no other process changes the volumes mounted in a folder, and keep others out."""
+    return alone(min(path for path in volumes.iterdir() if path.is_dir()) / LOCK)
 
 
 class Unfit(BackupError):
@@ -78,7 +86,7 @@ def fill(system: TradingSystem, volumes: Path, machine: Machine, say: Say) -> st
 def _put(state: RunDirectory, component: str, target: Path) -> None:
     """Copy what is a component's own to its volume, which is emptied before."""
     for path in target.iterdir():
-        if path.name != _NOT_OURS:
+        if path.name not in _NOT_OURS:
             remove(path)
     copy_parts(parts_of(state, component), target)
 

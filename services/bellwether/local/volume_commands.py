@@ -101,12 +101,13 @@ def _adopt(given: argparse.Namespace) -> int:
 def _fill(given: argparse.Namespace) -> int:
     from bellwether.backups.errors import FUTILE, BackupError
     from bellwether.local.backup_places import of_services
-    from bellwether.local.filling import fill
+    from bellwether.local.filling import fill, having
     from bellwether.runtime.config import ProcessConfig
 
     place = of_services(ProcessConfig.from_environment())
     try:
-        key = fill(place.system(), given.volumes, place.machine(), lambda line: print(line, flush=True))
+        with having(given.volumes):
+            key = fill(place.system(), given.volumes, place.machine(), lambda line: print(line, flush=True))
     except BackupError as error:
         sys.stderr.write(f"error: {visible(str(error))}\n")
         return FUTILE if error.final else _FAILED
@@ -119,6 +120,7 @@ def _restore_volumes(given: argparse.Namespace) -> int:
 
     from bellwether.backups.errors import FUTILE, BackupError
     from bellwether.local.backup_places import of_services
+    from bellwether.local.filling import having
     from bellwether.local.in_place import RestoreOrder, restore_in_place
     from bellwether.runtime.config import ProcessConfig
     from bellwether.spec.fields import parse_instant
@@ -126,14 +128,15 @@ def _restore_volumes(given: argparse.Namespace) -> int:
     place = of_services(ProcessConfig.from_environment())
     order = RestoreOrder(given.request, given.backup, given.location, parse_instant(given.until))
     try:
-        restore_in_place(
-            place.system(),
-            given.volumes,
-            place.machine(),
-            order,
-            lambda line: print(line, flush=True),
-            now=lambda: datetime.now(UTC),
-        )
+        with having(given.volumes):
+            restore_in_place(
+                place.system(),
+                given.volumes,
+                place.machine(),
+                order,
+                lambda line: print(line, flush=True),
+                now=lambda: datetime.now(UTC),
+            )
     except (BackupError, OSError) as error:
         sys.stderr.write(f"error: {visible(str(error))}\n")
         return FUTILE if isinstance(error, BackupError) and error.final else _FAILED

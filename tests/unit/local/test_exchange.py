@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bellwether.local.exchange import READY, Exchanged, clear, decide, done, finish, stays
+from bellwether.local.filling import LOCK
 from bellwether.storage.folders import remove
 
 ONE = Exchanged("20261127T213000Z", "20261120T213000Z")
@@ -20,7 +21,7 @@ RESTORED = {
     "nats": {"nats/stream": "restored"},
     "paper-trading": {"ledger.db": "restored", "paper-trading/report": "restored"},
 }
-KEPT = {"lost+found/x": "kept", ".filled": "kept"}
+KEPT = {"lost+found/x": "kept", ".filled": "kept", LOCK: ""}
 
 
 def write(folder: Path, files: dict[str, str]) -> None:
