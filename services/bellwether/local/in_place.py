@@ -24,6 +24,7 @@ from bellwether.backups.locations import LocationError, Machine, opened, reposit
 from bellwether.backups.making import VERIFIED, ours
 from bellwether.backups.manifest import MANIFEST, Manifest, decode
 from bellwether.backups.restic import Repository
+from bellwether.backups.secrets import SecretError
 from bellwether.backups.source import Say
 from bellwether.local import exchange
 from bellwether.local.exchange import Exchanged
@@ -107,9 +108,9 @@ def restore_in_place(
 def _lay_ready(system: TradingSystem, volumes: list[Path], machine: Machine, order: RestoreOrder, say: Say) -> None:
     try:
         (location,) = repositories(system.spec.backup, order.location)
-    except LocationError as error:
+        repository = opened(location, machine, make=False)
+    except (LocationError, SecretError) as error:
         raise Unfit(str(error)) from error
-    repository = opened(location, machine, make=False)
     _checked(repository, system, order.backup)
     pieces, ready = scratch(machine, "incoming"), scratch(machine, "restored")
     try:

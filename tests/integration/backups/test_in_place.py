@@ -189,18 +189,30 @@ async def test_what_cannot_be_restored_is_said_and_all_is_as_it_was(
     assert not list(volumes.folders[0].glob("before-restore-*"))
 
 
-async def test_a_wrong_key_is_said_for_good_and_a_missing_one_is_waited_for_until_the_time_is_over(
-    lab: Lab, tmp_path: Path
+async def test_a_wrong_or_missing_key_is_said_at_once_and_a_server_is_waited_for_until_the_time_is_over(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = await lab.make("full")
     volumes, secret = in_use(lab, tmp_path / "volumes", COMPACT), Path(os.environ["BELLWETHER_SECRETS"]) / "repo"
-    secret.write_text("password=another-password\n")
-    with pytest.raises(BackupError, match="the password is not the one") as reported:
-        await asyncio.to_thread(restored, lab, volumes, order(made.id))
-    assert reported.value.final
-    secret.unlink()
+    for password, words in (
+        ("another-password", "the password is not the one"),
+        ("short", "password has fewer than"),
+        (None, "there is no secret"),
+    ):
+        if password is None:
+            secret.unlink()
+        else:
+            secret.write_text(f"password={password}\n")
+        with pytest.raises(BackupError, match=words) as reported:
+            await asyncio.to_thread(restored, lab, volumes, order(made.id))
+        assert reported.value.final, words
+
+    def unreachable(*_: Any, **__: Any) -> Repository:
+        raise BackupError("it does not answer")
+
+    monkeypatch.setattr(in_place, "opened", unreachable)
     for until, final in ((NOW + timedelta(seconds=1), False), (NOW, True)):
-        with pytest.raises(BackupError, match="there is no secret") as reported:
+        with pytest.raises(BackupError, match="it does not answer") as reported:
             await asyncio.to_thread(restored, lab, volumes, order(made.id, until=until))
         assert reported.value.final is final
     assert volumes.state() == volumes.former
