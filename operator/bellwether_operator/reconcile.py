@@ -249,7 +249,7 @@ class Reconciler:
             children,
             quiesced=quiesced is not None or (before is not None and before.without_pods),
             backup=self._restored_from(this),
-            said=await job_said(self._client, this.system, fill_job_of(this.system, children)),
+            said=await job_said(self._client, fill_job_of(this.system, children)),
             in_place=None if before is None else before.order,
         )
         within: list[float] = []
@@ -283,7 +283,7 @@ class Reconciler:
                 ready=all_up(this.system, seen),
                 hindrance=hindrance,
                 job=job,
-                said=await job_said(self._client, this.system, job),
+                said=await job_said(self._client, job),
             ),
         )
 

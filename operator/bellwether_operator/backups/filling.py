@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bellwether.render.kubernetes.context import FILL, LABEL_COMPONENT, LABEL_INSTANCE, LABEL_SYSTEM_UID, child_name
+from bellwether.render.kubernetes.context import FILL, child_name
 from bellwether.render.kubernetes.filling import restore_name
 from bellwether.spec.models import TradingSystem
 from bellwether_operator.apply.client import Client
 from bellwether_operator.backups.drilling import termination_message
 from bellwether_operator.observe.kinds import JOB, PODS, ChildKey, Observed
 
+_LABEL_JOB = "batch.kubernetes.io/controller-uid"
+"""By which Kubernetes says of which very Job a pod is: former ones of the system are still there for a day."""
 _FEW = 20
 _WORDS = 600
 
@@ -40,7 +42,7 @@ def _job_of(system: TradingSystem, key: ChildKey, children: Iterable[Observed]) 
     return next((one for one in children if one.key == key and one.belongs_to(uid) and not one.deleting), None)
 
 
-async def job_said(client: Client, system: TradingSystem, job: Observed | None) -> str:
+async def job_said(client: Client, job: Observed | None) -> str:
     """Return what the newest pod of such a Job said as it failed; empty where none has.
 
     Raises:
@@ -48,9 +50,6 @@ async def job_said(client: Client, system: TradingSystem, job: Observed | None) 
     """
     if job is None or not job.status.get("failed"):
         return ""
-    component = job.labels[LABEL_COMPONENT]
-    of = {LABEL_COMPONENT: component, LABEL_INSTANCE: system.metadata.name, LABEL_SYSTEM_UID: system.metadata.uid}
-    selector = ",".join(f"{name}={value}" for name, value in of.items())
-    pods = await client.page(PODS, system.metadata.namespace, selector, _FEW)
+    pods = await client.page(PODS, job.key.namespace, f"{_LABEL_JOB}={job.uid}", _FEW)
     lines = termination_message(pods.items).strip().splitlines()
     return lines[-1].removeprefix("error: ")[:_WORDS] if lines else ""

@@ -120,13 +120,14 @@ async def play_end(kube: Kube, name: str, said: str, kind: str, why: str = "") -
     job = await eventually("the Job", lambda: kube.get("job", name))
     template, at = job["spec"]["template"], "2026-11-27T22:00:00Z"
     await kube.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}})
-    pod = {"metadata": {"name": f"{name}-{kind.lower()}", "labels": template["metadata"]["labels"]}}
-    await kube.apply({"apiVersion": "v1", "kind": "Pod", **pod, "spec": template["spec"]})
+    labels = {**template["metadata"]["labels"], "batch.kubernetes.io/controller-uid": job["metadata"]["uid"]}
+    pod = {"name": f"{name}-{kind.lower()}", "labels": labels}
+    await kube.apply({"apiVersion": "v1", "kind": "Pod", "metadata": pod, "spec": template["spec"]})
     (container,) = template["spec"]["containers"]
     seen = {"name": container["name"], "image": "i", "imageID": "", "ready": False, "restartCount": 0}
     ended = {"terminated": {"exitCode": 3, "startedAt": at, "finishedAt": at, "message": said}}
     status = {"phase": "Failed", "containerStatuses": [{**seen, "state": ended}]}
-    await kube.patch("pod", pod["metadata"]["name"], {"status": status}, "--subresource=status")
+    await kube.patch("pod", pod["name"], {"status": status}, "--subresource=status")
     kinds = {"Complete": ("SuccessCriteriaMet", "Complete"), "Failed": ("FailureTarget", "Failed")}[kind]
     reported = {"status": "True", "lastTransitionTime": at, "lastProbeTime": at, **({"reason": why} if why else {})}
     done: dict[str, Any] = {"startTime": at, "conditions": [{**reported, "type": each} for each in kinds]}

@@ -158,7 +158,16 @@ async def test_one_that_is_refused_leaves_what_was_there_and_another_can_be_aske
         await eventually("the service to hear that it is over", heard)
         gateway.more["restore"] = asked(uid, "20270611T090000Z", "2027-06-11T09:00:00Z")
         await play_stopped(kube)
-        await eventually("another Job", lambda: kube.get("job", "demo-restore-volumes-20270611t090000z"))
+        again = "demo-restore-volumes-20270611t090000z"
+        await eventually("another Job", lambda: kube.get("job", again))
+        # The pods of the former one are still there, and speak of something else.
+        await play_end(kube, again, "error: a disk is full\n", "Failed", "PodFailurePolicy")
+
+        async def over() -> str:
+            row = await until_step(kube, "Ended")
+            return str(row["message"]) if row["requested"] == "2027-06-11T09:00:00Z" else ""
+
+        assert str(await eventually("the end of the second one", over)).endswith("halted: a disk is full")
 
 
 async def test_while_nobody_says_what_the_volumes_hold_there_are_no_pods(
