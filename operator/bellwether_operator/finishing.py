@@ -16,9 +16,9 @@ from bellwether.render.kubernetes.jobs import slot_job
 from bellwether.render.kubernetes.training_jobs import training_job, training_job_name
 from bellwether.spec.models import TradingSystem
 from bellwether_operator import telemetry
-from bellwether_operator.apply.applier import Applier, Written
+from bellwether_operator.apply.applier import Applier
 from bellwether_operator.apply.client import ApiError, Client
-from bellwether_operator.backups.in_place import restore_row_status
+from bellwether_operator.backups.in_place import restore_row_of, restore_row_status
 from bellwether_operator.backups.keeping import BackupStage, keep
 from bellwether_operator.backups.running import Backups
 from bellwether_operator.backups.upgrades import upgrade_row_status
@@ -37,6 +37,8 @@ from bellwether_operator.when import delivery_in, next_in
 log = logging.getLogger(__name__)
 
 SCHEDULER = "scheduler"
+DECIDING = ("restore", "upgrade")
+"""What of a status the next pass acts by, and no pass before the API server has kept it."""
 VIEW_LIFE_PERIODS = 3
 """A gateway's word counts for so many polling periods."""
 
@@ -75,7 +77,7 @@ class Finishing:
         memory.next_at = None if following is None else time.monotonic() + following
         writes = 0
         if delivery is None:
-            writes = await self.report(this.raw, this.system, generation, seen, memory.written)
+            writes = await self.report(this.raw, this.system, generation, seen, memory)
         all_ready = all(each.ready for each in workloads)
         if memory.rest is not None or not results.found.writes:  # a status of its own is no reason for another pass
             memory.rendered = None
@@ -88,6 +90,9 @@ class Finishing:
         found, released, watched = results.found, results.released, results.watched
         gate, backups, row = released.gate, self._backups, results.laid.restore
         notes = [*found.notes, *([gate.without] if gate.without is not None else [])]
+        notes += map(_unkept, this.memory.unkept)
+        known = restore_row_of(this.raw.get("status") or {})
+        restoring = None if row is None or known is None or not (row.under_way and known.under_way) else row.words
         paused = this.system.spec.paused
         return Observation(
             taken=sorted(found.taken),
@@ -109,7 +114,7 @@ class Finishing:
             causes=[results.causes[key] for key in sorted(results.causes)],
             unrestorable=results.laid.layout.restore.refused,
             restore=None if row is None else restore_row_status(row),
-            restoring=None if row is None or not row.under_way else row.words,
+            restoring=restoring,
             period=this.period,
             tasks=due.tasks,
             workloads=workloads,
@@ -182,22 +187,26 @@ class Finishing:
         return view is not None and time.monotonic() - view.at > VIEW_LIFE_PERIODS * self._settings.gateway_period
 
     async def report(
-        self, raw: dict[str, Any], system: TradingSystem | None, generation: int, seen: Observation, written: Written
+        self, raw: dict[str, Any], system: TradingSystem | None, generation: int, seen: Observation, memory: Memory
     ) -> int:
         """Write the status when it says something else than before; return the number of writes."""
         previous = raw.get("status") or {}
         wanted = status(system, generation, seen, previous, self._now())
         metadata = raw["metadata"]
         telemetry.note_backups(metadata["namespace"], metadata["name"], wanted["conditions"])
-        if wanted == previous:
-            return 0
-        reply = await self._client.apply_status(metadata["namespace"], metadata["name"], wanted)
-        self._cache.take_reply(reply)
-        if same_but_for_status(raw, reply):
-            written.versions.add(version_of(reply))
-        writes = 1
-        for record in event_records(previous, wanted):
-            writes += await self._publish(raw, record)
+        kept, writes = previous, 0
+        if wanted != previous:
+            reply = await self._client.apply_status(metadata["namespace"], metadata["name"], wanted)
+            self._cache.take_reply(reply)
+            if same_but_for_status(raw, reply):
+                memory.written.versions.add(version_of(reply))
+            kept, writes = reply["status"], 1
+            for record in event_records(previous, kept):
+                writes += await self._publish(raw, record)
+        unkept = frozenset(wanted) - frozenset(kept)
+        if unkept != memory.unkept or any(kept.get(name) != previous.get(name) for name in DECIDING):
+            memory.next_at = time.monotonic()
+        memory.unkept = unkept
         return writes
 
     async def _publish(self, raw: dict[str, Any], record: EventRecord) -> int:
@@ -209,3 +218,7 @@ class Finishing:
                 log.info("an event could not be reported: %s", error.message)
             return 0
         return 1
+
+
+def _unkept(name: str) -> str:
+    return f"status.{name} is not kept: apply the definition of TradingSystem of this release, crds/ has it"

@@ -71,6 +71,8 @@ class Memory:
     """Since when pods that are to be ready are not (monotonic seconds)."""
     forcing: bool = False
     """Whether the last pass had the trader stopped: its pods are down by our hand."""
+    unkept: frozenset[str] = frozenset()
+    """What the API server dropped of the last status: the definition of TradingSystem is older than this operator."""
     next_at: float | None = None
     """When the time itself asks for another pass (monotonic seconds): an open or close, a slot, the end of a pause."""
 

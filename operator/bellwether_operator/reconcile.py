@@ -125,7 +125,7 @@ class Reconciler:
         memory.next_at = verdict.due_at
         generation = int(raw["metadata"].get("generation", 0))
         seen = replace(seen, forced=verdict.words)
-        writes = len(traders) + await self._finishing.report(raw, system, generation, seen, memory.written)
+        writes = len(traders) + await self._finishing.report(raw, system, generation, seen, memory)
         return PassEnd(writes, retry=False)
 
     def _reachable(self, key: SystemKey, uid: str) -> bool:
@@ -256,9 +256,8 @@ class Reconciler:
         if found.restore.blocked:
             within.append(0.0 if found.restore.filled else RESTORE_LOOK_SECONDS)
         row = await self._in_place(this, before, children, cut=quiesced is not None)
-        if row is not None and (row.under_way or row != before):
-            # What is done by it, is done once the status says so.
-            within.append(RESTORE_LOOK_SECONDS if row == before else 0.0)
+        if before is not None and before.under_way:
+            within.append(RESTORE_LOOK_SECONDS)
         due = Due(() if quiesced is None else (quiesced,), tuple(within))
         return Laid(found, Basis(this.system.metadata.generation, this.period, found), due, row)
 

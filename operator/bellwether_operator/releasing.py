@@ -51,7 +51,7 @@ class Releasing:
         if not found.held or self._backups is None:
             return asked.released(release(case, asked.wanted, there), Gate())
         gate = await make_before(self._backups, this.system, before)
-        due = Due(() if gate.until is None else (gate.until,), () if started else (0.0,))  # the status says so first
+        due = Due(() if gate.until is None else (gate.until,))
         return replace(asked.released(found, gate), due=due)
 
     def _before(self, this: Pass, context: RenderContext) -> Gate | None:

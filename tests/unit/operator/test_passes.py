@@ -172,9 +172,24 @@ class World:
         return self.server.written[before:]
 
     def condition(self, kind: str) -> tuple[str, int]:
-        status = self.server.cache.systems[KEY]["status"]
-        found = next(each for each in status["conditions"] if each["type"] == kind)
+        found = self._condition(kind)
         return found["status"], found["observedGeneration"]
+
+    def message(self, kind: str) -> str:
+        return str(self._condition(kind)["message"])
+
+    def _condition(self, kind: str) -> dict[str, Any]:
+        conditions = self.server.cache.systems[KEY]["status"]["conditions"]
+        found: dict[str, Any] = next(each for each in conditions if each["type"] == kind)
+        return found
+
+    @property
+    def due_at_once(self) -> bool:
+        """Whether the last pass asked for another one without a pause."""
+        return self.memory.next_at is not None and self.memory.next_at <= time.monotonic()
+
+    def replicas(self) -> int:
+        return int(self.server.objects["StatefulSet", "demo"]["spec"]["replicas"])
 
 
 @pytest.fixture
