@@ -121,7 +121,7 @@ async def play_end(kube: Kube, name: str, said: str, kind: str, why: str = "") -
     template, at = job["spec"]["template"], "2026-11-27T22:00:00Z"
     await kube.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}})
     labels = {**template["metadata"]["labels"], "batch.kubernetes.io/controller-uid": job["metadata"]["uid"]}
-    pod = {"name": f"{name}-{kind.lower()}", "labels": labels}
+    pod: dict[str, Any] = {"name": f"{name}-{kind.lower()}", "labels": labels}
     await kube.apply({"apiVersion": "v1", "kind": "Pod", "metadata": pod, "spec": template["spec"]})
     (container,) = template["spec"]["containers"]
     seen = {"name": container["name"], "image": "i", "imageID": "", "ready": False, "restartCount": 0}
