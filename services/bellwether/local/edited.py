@@ -119,8 +119,11 @@ def no_orders(old: Left, new: Left) -> str:
     """Return why two replays without any order say nothing about the edit (pure)."""
     said = []
     for name, left in (("now", old), ("as edited", new)):
-        held = sum(one.action == "HOLD" for one in left.decisions.values())
-        said.append(f"{held} of {len(left.decisions)} predictions are HOLD {name}")
+        made = left.decisions.values()
+        held = sum(one.action == "HOLD" for one in made)
+        flat = sum(one.model_available and one.probability == one.base_rate for one in made)
+        why = f" ({flat} at the base rate: the model's scores do not order outcomes)" if flat else ""
+        said.append(f"{held} of {len(made)} predictions are HOLD {name}{why}")
     return f"there was no order to change: {', '.join(said)}; other sessions may tell more (--at, a greater --replay)"
 
 

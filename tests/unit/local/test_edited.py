@@ -6,7 +6,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from bellwether.local.edited import ChangedOrder, changed_orders
+from bellwether.local.edited import ChangedOrder, changed_orders, no_orders
 from bellwether.local.spans import Left
 from bellwether.messages.prediction import Prediction
 from bellwether.messages.trading import Order
@@ -64,3 +64,11 @@ def test_a_changed_order_says_whether_status_size_or_price_differs() -> None:
 def test_an_exit_in_one_of_the_two_only_names_the_rule() -> None:
     sold = bought(side="SELL", reason="horizon")
     assert only(left(sold), left()).why.startswith("it was held for exit.horizonSessions in one of the two only")
+
+
+def test_without_any_order_the_share_of_holds_is_reported_and_a_model_that_says_the_base_rate() -> None:
+    hold = prediction(prediction_id="d", action="HOLD", probability=0.6, base_rate=0.55)
+    flat = prediction(prediction_id="d", action="HOLD", probability=0.55, base_rate=0.55)
+    found = no_orders(left(made=hold), left(made=flat))
+    assert "1 of 1 predictions are HOLD now, 1 of 1 predictions are HOLD as edited" in found
+    assert "as edited (1 at the base rate: the model's scores do not order outcomes);" in found
