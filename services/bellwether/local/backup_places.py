@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -26,7 +27,7 @@ from bellwether.render.parts import NATS, parts
 from bellwether.render.systemd import MACHINE
 from bellwether.render.systemd.units import NATS_URL
 from bellwether.runtime.config import ProcessConfig
-from bellwether.runtime.declaration import parse_declaration
+from bellwether.runtime.declaration import encode_declaration, parse_declaration
 from bellwether.runtime.job_calls import Peers
 from bellwether.runtime.nats_bus import NatsBus
 from bellwether.spec.models import TradingSystem
@@ -119,7 +120,7 @@ async def handed_over(place: Place) -> AsyncIterator[ServicesSource]:
     bus = NatsBus(str(place.fixed_nats), BACKUP_SERVICE, place.keys / f"{BACKUP_SERVICE}.nk")
     await bus.start()
     try:
-        yield ServicesSource(bus, Peers(bus, BACKUP_SERVICE, OWNER_SECONDS), json.loads(place.declaration.read_bytes()))
+        yield ServicesSource(bus, Peers(bus, BACKUP_SERVICE, OWNER_SECONDS), _as_on_the_bus(place.system()))
     finally:
         await bus.close()
 
@@ -148,7 +149,7 @@ async def source_of(place: Place) -> AsyncIterator[FileSource]:
     Raises:
         RunError: if NATS cannot be found, or does not start.
     """
-    declaration = json.loads(place.declaration.read_bytes())
+    declaration = _as_on_the_bus(place.system())
 
     def source(url: str) -> FileSource:
         seed = place.keys / f"{BOOTSTRAP}.nk"
@@ -165,6 +166,12 @@ async def source_of(place: Place) -> AsyncIterator[FileSource]:
             return
         async with nats_over(directory) as url:
             yield source(url)
+
+
+def _as_on_the_bus(system: TradingSystem) -> dict[str, Any]:
+    """Return a declaration in the form that backups keep: that of a start value has more beside the spec."""
+    found: dict[str, Any] = json.loads(encode_declaration(system))
+    return found
 
 
 @contextlib.asynccontextmanager

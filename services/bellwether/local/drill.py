@@ -17,6 +17,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
+
 from bellwether.backups.errors import BackupError
 from bellwether.backups.locations import opened
 from bellwether.backups.records import Record
@@ -29,6 +31,7 @@ from bellwether.local.unpacking import fetched, rebuilt, scratch
 from bellwether.messages.prediction import ReplayDecision, ReplayedDecision
 from bellwether.render.kubernetes.containers import DECIDING
 from bellwether.runtime.config import ProcessConfig
+from bellwether.runtime.declaration import parse_declaration
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.memory_bus import MemoryBroker
 from bellwether.runtime.plan import bus_plan, ensure
@@ -171,7 +174,7 @@ async def drill(place: Place, repository: Repository, backup_id: str, say: Say, 
         directory = RunDirectory(folder / "run")
         ledger = await rebuilt(manifest, folder / "pieces", directory, say)
         record = records.change(record, step="decide")
-        declaration = TradingSystem.model_validate(manifest.declaration)
+        declaration = parse_declaration(msgspec.json.encode(manifest.declaration))
         outcomes = await decided_again(declaration, directory.data, was=manifest.release, release=release)
         say(f"decisions of the last session computed again: {counted(outcomes)}")
         figures: dict[str, int | float | str] = {

@@ -30,6 +30,8 @@ from bellwether.local.restoring import restore
 from bellwether.local.state import RunDirectory
 from bellwether.local.unpacking import NotRight, fetched
 from bellwether.render.nats import BOOTSTRAP
+from bellwether.render.parts import declaration_text
+from bellwether.runtime.declaration import encode_declaration
 from bellwether.runtime.nats_bus import NatsBus
 from harness.s3 import PROGRAM, Server
 from integration.backups.conftest import EVENTS, Lab
@@ -161,6 +163,17 @@ async def test_a_drill_restores_compares_decides_again_and_leaves_nothing(lab: L
     with lab.place.records.held():
         record = await drills.drill(lab.place, lab.repository(), made.id, lab.said.append, system="kept", release="9.9")
     assert record.state == "complete"
+
+
+async def test_the_start_value_of_units_is_kept_as_the_bus_has_it_and_drilled(lab: Lab) -> None:
+    lab.place.declaration.write_text(declaration_text(lab.system))
+    made = await lab.make()
+    repository = lab.repository()
+    with lab.place.records.held():
+        record = await drills.drill(lab.place, repository, made.id, lab.said.append, system="kept", release="dev")
+    assert record.state == "complete"
+    manifest = fetched(repository, "kept", made.id, lab.place.root / "pieces", lab.said.append)
+    assert manifest.declaration == json.loads(encode_declaration(lab.system))
 
 
 async def test_an_incremental_backup_adds_little(lab: Lab) -> None:
