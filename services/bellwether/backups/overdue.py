@@ -1,15 +1,36 @@
-"""Whether backups and their tests are wanting, by the records of a local run. Pure."""
+"""Whether backups and their tests are due or wanting, by the records of a system of one machine. Pure."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 
 from bellwether.backups.records import Record
+from bellwether.market.declared import backup_rule, calendar_of
+from bellwether.market.slots import LONGEST_OFFSET, LONGEST_USE, Slot, slots
 from bellwether.spec.backup import Backup
 from bellwether.spec.fields import parse_duration
+from bellwether.spec.models import TradingSystemSpec
 
 _LONGEST_PAUSE = parse_duration("120h")
 _LONGEST_WITHOUT_DRILL = parse_duration("336h")
+_WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+
+
+def due_slot(records: list[Record], spec: TradingSystemSpec, now: datetime) -> Slot | None:
+    """Return the newest slot of the declared schedule, if it is of use and no complete backup was started since."""
+    if spec.clock.mode == "replay":
+        return None
+    look_back = now - LONGEST_OFFSET - LONGEST_USE
+    past = slots(backup_rule(spec.backup), calendar_of(spec.market), look_back, now + timedelta(microseconds=1))
+    if not past or now > past[-1].useful_until:
+        return None
+    made = any(one.state == "complete" and one.started >= past[-1].due for one in records)
+    return None if made else past[-1]
+
+
+def drilled_on(declared: Backup, session: str) -> bool:
+    """Whether the backup of a session is to be restored for a test."""
+    return declared.drill is not None and _WEEKDAYS[date.fromisoformat(session).weekday()] in declared.drill.weekdays
 
 
 def overdue(records: list[Record], declared: Backup, now: datetime) -> str | None:

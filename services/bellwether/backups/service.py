@@ -13,7 +13,7 @@ import json
 import logging
 import sys
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ import msgspec
 
 from bellwether.backups.asking import Asking
 from bellwether.backups.errors import FUTILE
-from bellwether.backups.overdue import drill_overdue, overdue
+from bellwether.backups.overdue import drill_overdue, drilled_on, overdue
 from bellwether.backups.records import Record, Records
 from bellwether.backups.source import stores
 from bellwether.messages.alarms import alarm
@@ -59,7 +59,6 @@ ELSEWHERE = (
 FROM_SERVICES = "--from-services"
 _FOLDER = "backup"
 _WORDS = 1000
-_WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 _log = logging.getLogger(__name__)
 
@@ -69,7 +68,7 @@ class BackupService:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._root = run_of(service.context.config.data_dir)
+        self._root = service.context.config.run_folder
         self._pod = self._root is None and service.context.config.backs_up
         """Whether the stores are of other pods: then the locations alone know of backups."""
         self._began: datetime | None = None
@@ -250,9 +249,7 @@ class BackupService:
 
     def _drill_if_due(self, declared: Backup, made: dict[str, Any], root: Path) -> None:
         session = str(made.get("session", ""))
-        if declared.drill is None or not session or (self._drill is not None and not self._drill.done()):
-            return
-        if _WEEKDAYS[date.fromisoformat(session).weekday()] not in declared.drill.weekdays:
+        if not session or not drilled_on(declared, session) or (self._drill is not None and not self._drill.done()):
             return
         drills = [one for one in Records(root / _FOLDER).all("drill") if one.id == made["id"]]
         if not drills:
@@ -296,12 +293,6 @@ async def _lines(stream: asyncio.StreamReader, heard: Callable[[str], None]) -> 
         last = line.decode(errors="replace").strip() or last
         heard(last)
     return last
-
-
-def run_of(data_dir: Path) -> Path | None:
-    """Return the folder of the local run whose data these are; None where they are of something else."""
-    root = data_dir.absolute().parent
-    return root if (root / "identity.json").exists() and data_dir.name == "data" else None
 
 
 def full_or_incremental(asked: str, records: list[Record], declared: Backup) -> str:

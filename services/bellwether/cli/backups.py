@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from datetime import datetime
-from typing import Annotated, Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,6 +22,11 @@ from bellwether.cli.backup_choice import (
 )
 from bellwether.cli.client import CommandError
 from bellwether.cli.options import Format, Output, write_answer, write_json
+
+if TYPE_CHECKING:
+    from bellwether.backups.records import Record
+    from bellwether.local.backup_places import Place
+    from bellwether.spec.models import TradingSystem
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -45,6 +50,9 @@ def create(
     which: Which,
     *,
     full: Annotated[bool, typer.Option("--full", help="Read every byte again, in the repository too.")] = False,
+    due: Annotated[
+        bool, typer.Option("--due", help="Only if spec.backup.schedule asks for one now; then with its drill.")
+    ] = False,
     from_services: FromServices = False,
     ordered_by: Annotated[str | None, typer.Option("--for", hidden=True, help="The uid of a TradingBackup.")] = None,
     known: Annotated[bool, typer.Option("--known", hidden=True, help="The location has a repository.")] = False,
@@ -62,6 +70,17 @@ def create(
         place, system = which.system(from_services=from_services)
         locations = repositories(system.spec.backup, which.location)
         assert system.spec.backup is not None  # noqa: S101 (repositories refuses it)
+        slot = None
+        if due:
+            from bellwether.backups.overdue import drilled_on, due_slot
+            from bellwether.backups.service import full_or_incremental
+
+            records = place.records.all("backup")
+            slot = due_slot(records, system.spec, datetime.now(UTC))
+            if slot is None:
+                write_answer(output, None, ["no backup is due"])
+                return
+            full = full or full_or_incremental("auto", records, system.spec.backup) == "full"
         order = BackupRequest(
             system.metadata.name,
             _release(),
@@ -88,6 +107,8 @@ def create(
         answer |= _plain(record)
         line = f"{record.id} complete: {record.size / 1e6:.1f} MB, session {record.session or '-'}"
         write_answer(output, answer, [line])
+        if slot is not None and drilled_on(system.spec.backup, slot.session.isoformat()):
+            _drill(place, system, which.location, record.id)
 
 
 @app.command("list")
@@ -233,16 +254,19 @@ def prune(which: Which) -> None:
 def drill(which: Which, backup: Id = None, *, session: SessionDay = None, output: Format = Output.text) -> None:
     """Restore a backup into a scratch folder, compare all of it, decide the last session again, and take it away."""
     with words():
-        from bellwether.local import drill as drills
-
-        place, system = which.system()
-        with place.records.held():
-            repository, _, key = found_backup(place, system, which.location, backup, session)
-            record = asyncio.run(
-                drills.drill(place, repository, key, say, system=system.metadata.name, release=_release())
-            )
+        record = _drill(*which.system(), which.location, backup, session)
         figures = ", ".join(f"{value} {name}" for name, value in record.figures.items())
-        write_answer(output, _plain(record), [f"RestoreVerified: {key}: {figures}"])
+        write_answer(output, _plain(record), [f"RestoreVerified: {record.id}: {figures}"])
+
+
+def _drill(
+    place: Place, system: TradingSystem, location: str | None, backup: str | None, session: str | None = None
+) -> Record:
+    from bellwether.local import drill as drills
+
+    with place.records.held():
+        repository, _, key = found_backup(place, system, location, backup, session)
+        return asyncio.run(drills.drill(place, repository, key, say, system=system.metadata.name, release=_release()))
 
 
 def _counted(piece: Any) -> str:

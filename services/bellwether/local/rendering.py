@@ -68,8 +68,8 @@ def render_compose(file: Path, directory: Path | None, image: str, output: Path 
     # No container is root: whoever renders as root gives the files to the image's own user.
     owner = (os.getuid(), os.getgid()) if os.getuid() else (IMAGE_USER, IMAGE_USER)
     on = compose.Installation(image, str(root), VERSION, f"{owner[0]}:{owner[1]}")
-    text = yaml.safe_dump(compose.compose(system, on), sort_keys=False, width=120)
     try:
+        text = yaml.safe_dump(compose.compose(system, on), sort_keys=False, width=120)
         _write(root, Path("system.json"), declaration_text(system))
         _write(root, Path("nats.conf"), compose.nats_text(system, keys.public))
         _write_keys(root, Path("keys"), keys)
@@ -81,6 +81,8 @@ def render_compose(file: Path, directory: Path | None, image: str, output: Path 
                 os.chown(path, *owner)
         if output is not None:
             output.write_text(text, encoding="utf-8")
+    except ValueError as error:
+        raise RunError(f"{file}: {error}") from error
     except OSError as error:
         raise RunError(f"{error.filename}: {error.strerror}") from error
     return text

@@ -16,8 +16,8 @@ from bellwether.spec.tasks import Task
 from bellwether.spec.validate_structure import Problem
 
 BACKUP_TASK = "create_backup"
-"""What a scheduler that fires its own slots does for spec.backup.schedule; in a cluster the operator has slots of its
-own."""
+"""What the scheduler of a local run does for spec.backup.schedule. In a cluster the operator has slots of its own;
+under systemd a timer asks."""
 
 
 def calendar_of(market: Market) -> Calendar:

@@ -146,6 +146,12 @@ def declaration_text(system: TradingSystem) -> str:
     return json.dumps(declaration_document(system), sort_keys=True, indent=1) + "\n"
 
 
+def scheduled_backups(system: TradingSystem) -> bool:
+    """Whether backups are to be made by themselves."""
+    backup = system.spec.backup
+    return backup is not None and backup.schedule is not None and system.spec.clock.mode == "live"
+
+
 def csv_folder(system: TradingSystem) -> str | None:
     """Return the folder of this machine that bars are read from, where they come from files."""
     data = system.spec.data

@@ -62,6 +62,12 @@ class ProcessConfig:
     sockets_group: str | None = None
     """The group that may use them; none: their owner's."""
 
+    @property
+    def run_folder(self) -> Path | None:
+        """The folder of the local run whose process this is; None: it is of units, containers or a cluster."""
+        root = self.data_dir.absolute().parent
+        return root if (root / "identity.json").exists() and self.data_dir.name == "data" else None
+
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> ProcessConfig:
         """Read `BELLWETHER_*` variables; what is not set keeps its default.

@@ -52,7 +52,7 @@ def create(context: ServiceContext) -> Service:
     """Return the service scheduler with its slots opened."""
     service = Service("scheduler", context)
     store = context.open_store(tables.metadata, version=tables.VERSION, upgrades=tables.UPGRADES)
-    reader = Reader(context.declaration, backs_up=context.config.own_schedule)
+    reader = Reader(context.declaration, backs_up=context.config.run_folder is not None)
     reports = SessionReports(store, reader)
     conductor = Conductor(service, store, reader, reports)
     closer = Closer(service, store, reader)

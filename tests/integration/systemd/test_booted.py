@@ -214,14 +214,42 @@ def asked(machine: Machine, *words: str) -> str:
     return done.stdout
 
 
-def test_a_backup_is_restored_in_place_of_what_units_have_and_they_start_halted(machine: Machine) -> None:
+def give_restic(machine: Machine) -> None:
+    """Give the machine restic and the secret of its repository."""
     restic = shutil.which("restic")
     if restic is None:
         pytest.skip("restic is not installed: python -m devcluster needs --install")
     shutil.copy2(restic, machine.files / "restic")
-    (machine.files / "secrets").mkdir()
+    (machine.files / "secrets").mkdir(exist_ok=True)
     (machine.files / "secrets" / "repo").touch(0o600)
     (machine.files / "secrets" / "repo").write_text("password=correct-horse-battery\n")
+
+
+def test_the_backup_of_a_session_is_made_by_itself_and_once(machine: Machine) -> None:
+    give_restic(machine)
+    # Of use until long after the newest session, whatever day it is.
+    schedule = {"offset": "1m", "usefulUntil": "160h"}
+    weekdays = ["Mon", "Tue", "Wed", "Thu", "Fri"]
+    file = write(machine, backup=BACKUP | {"schedule": schedule, "drill": {"weekdays": weekdays}})
+    where = "[Service]\\nEnvironment=BELLWETHER_RESTIC=/srv/restic BELLWETHER_SECRETS=/srv/secrets\\n"
+    unit = "trading-scheduled-backup"
+    with drop_in(machine, unit, where):
+        done = machine.bellwether("deploy", file, "--on", "systemd")
+        assert done.returncode == 0, done.stderr
+        assert machine.show(f"{unit}.timer", "ActiveState") == "active"
+        for _ in range(2):
+            done = machine.run("systemctl", "start", f"{unit}.service", seconds=300)
+            assert done.returncode == 0, machine.run("journalctl", "-u", unit, "-o", "cat").stdout
+    said = machine.run("journalctl", "-u", unit, "-o", "cat").stdout
+    (made,) = json.loads(asked(machine, "backup", "list", "--systemd", "-o", "json"))
+    assert (made["state"], made["kind"]) == ("complete", "full")
+    assert "no backup is due" in said
+    drills = machine.run("sh", "-c", "cat /var/lib/trading/backup/records/*drill*").stdout
+    assert json.loads(drills)["state"] == "complete", said
+
+
+def test_a_backup_is_restored_in_place_of_what_units_have_and_they_start_halted(machine: Machine) -> None:
+    give_restic(machine)
     done = machine.bellwether("deploy", write(machine, backup=BACKUP), "--on", "systemd")
     assert done.returncode == 0, done.stderr
     made = json.loads(asked(machine, "backup", "create", "--systemd", "-o", "json"))["id"]
@@ -254,7 +282,9 @@ def test_another_profile_goes_on_from_a_backup_and_undeploy_keeps_the_data(machi
         assert "restored from backup" in asked(machine, "status")
     machine.terminal.run("undeploy", "--on", "systemd", keys="y\n", when="[y/N]").ended(0, "data is kept in")
     machine.terminal.run("status", "--on", "systemd").ended(1, "no system was found")
-    assert machine.run("systemctl", "list-units", "trading*", "--no-legend", "--all").stdout.strip() == ""
+    left = ("systemctl", "list-units", "trading*", "--no-legend", "--all")
+    # systemd forgets in its own time units that are gone.
+    eventually("no unit is left", lambda: machine.run(*left).stdout.strip() == "")
     kept = machine.run("ls", "/var/lib/trading").stdout.split()
     assert {"nats", "system", "paper-trading"} <= set(kept)
 

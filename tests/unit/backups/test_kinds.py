@@ -1,4 +1,4 @@
-"""When a backup is full by itself, and when the newest one is too old."""
+"""When a backup is due, when it is full by itself, and when the newest one is too old."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from bellwether.backups.overdue import drill_overdue, overdue
+from bellwether.backups.overdue import drill_overdue, drilled_on, due_slot, overdue
 from bellwether.backups.records import Record
 from bellwether.backups.service import full_or_incremental
-from bellwether.spec.backup import Backup
+from bellwether.spec.backup import Backup, BackupDrill
+from bellwether.spec.models import TradingSystemSpec
 
 NOW = datetime(2026, 11, 27, 22, tzinfo=UTC)
 
@@ -45,6 +46,35 @@ def test_what_is_asked_for_is_made() -> None:
 def test_a_failed_one_does_not_count() -> None:
     records = [record(3, "full", "failed"), record(2, "full"), record(1, "incremental", "failed")]
     assert full_or_incremental("auto", records, declared(fullEvery=2)) == "incremental"
+
+
+def spec(**changes: Any) -> TradingSystemSpec:
+    words = {"market": {"calendar": "XNYS"}, "symbols": ["AAPL"], "backup": declared().model_dump(by_alias=True)}
+    return TradingSystemSpec.model_validate(words | changes)
+
+
+def test_a_backup_is_due_after_the_close_for_as_long_as_it_is_of_use_and_until_it_is_made() -> None:
+    # NOW is a Friday with an early close, at 18:00 UTC.
+    slot = due_slot([], spec(), NOW)
+    assert slot is not None
+    assert (slot.session, slot.due) == (NOW.date(), NOW.replace(hour=18, minute=30))
+    half_an_hour, hours = timedelta(minutes=30), timedelta(hours=1)
+    assert due_slot([record(1)], spec(), NOW) == slot
+    assert due_slot([record(1 / 24, state="failed", reason="full disk")], spec(), NOW) == slot
+    assert due_slot([record(1 / 24)], spec(), NOW) is None
+    assert due_slot([], spec(), slot.due + 12 * hours) == slot
+    assert due_slot([], spec(), slot.due + 12 * hours + timedelta(seconds=1)) is None
+    assert due_slot([], spec(), slot.due - half_an_hour) is None
+    assert due_slot([], spec(backup=None), NOW) is None
+    replayed = {"clock": {"mode": "replay", "from": "2009-01-02"}, "data": {"provider": "replay"}}
+    assert due_slot([], spec(**replayed), NOW) is None
+
+
+def test_a_drill_follows_the_backup_of_a_declared_weekday() -> None:
+    fridays = declared().model_copy(update={"drill": BackupDrill()})
+    assert drilled_on(fridays, "2026-11-27")
+    assert not drilled_on(fridays, "2026-11-26")
+    assert not drilled_on(declared(), "2026-11-27")
 
 
 def test_what_is_overdue_or_failed_is_reported() -> None:

@@ -40,6 +40,16 @@ def context() -> RenderContext:
     return RenderContext(image=IMAGE, keyring=derive_keyring(SEED, UID))
 
 
+SCHEDULED: dict[str, Any] = {
+    "clock": {"mode": "live"},
+    "data": {"provider": "csv", "csv": {"directory": "/srv/bars"}},
+    "backup": {
+        "locations": [{"name": "disk", "kind": "folder", "path": "/srv/repo", "secretRef": {"name": "repo"}}],
+        "schedule": {},
+    },
+}
+"""A live declaration whose backups are to be made by themselves."""
+
 AT_IG: dict[str, Any] = {
     "training": {"gate": {"mode": "enforce"}},
     "trading": {

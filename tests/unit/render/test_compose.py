@@ -7,7 +7,7 @@ import pytest
 
 from bellwether.render.compose import Installation, compose, nats_text
 from bellwether.topology import SERVICES
-from unit.render.conftest import UID, build
+from unit.render.conftest import SCHEDULED, UID, build
 
 ON = Installation("bellwether/services:1", "/srv/demo", "1.2.3", "65532:65532")
 PROFILES = ("compact", "standard")
@@ -94,3 +94,8 @@ def test_nats_writes_to_its_folder_and_asks_for_keys() -> None:
     text = nats_text(build(), {"prediction": "UKEY"})
     assert 'store_dir: "/data"' in text
     assert "nkey: UKEY" in text
+
+
+def test_a_schedule_of_backups_is_refused_since_nothing_would_make_them() -> None:
+    with pytest.raises(ValueError, match=r"spec.backup.schedule: nothing makes backups under compose"):
+        compose(build(**SCHEDULED), ON)

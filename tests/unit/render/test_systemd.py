@@ -13,7 +13,7 @@ from bellwether.render.systemd import MACHINE, Installation, of_person, render
 from bellwether.render.systemd.units import assignments, command
 from bellwether.spec.models import TradingSystem
 from bellwether.topology import SERVICES
-from unit.render.conftest import AT_IG, SEED, UID, build
+from unit.render.conftest import AT_IG, SCHEDULED, SEED, UID, build
 
 PROFILES = ("compact", "standard")
 ANALYZE = shutil.which("systemd-analyze")
@@ -64,6 +64,19 @@ def test_standard_is_a_unit_per_service_that_starts_after_what_it_requires() -> 
         expected = {f"trading-{one}.service" for one in ("nats", "bootstrap", *row.requires)}
         assert set(found[f"trading-{name}.service"]["After"]) == expected
         assert set(found[f"trading-{name}.service"]["Wants"]) == expected
+
+
+def test_a_timer_asks_whether_a_backup_is_due_where_a_schedule_is_declared() -> None:
+    found = units(build(**SCHEDULED))
+    assert "trading-scheduled-backup.timer" in found["trading.target"]["Wants"]
+    assert found["trading-scheduled-backup.timer"]["PartOf"] == ["trading.target"]
+    (line,) = found["trading-scheduled-backup.service"]["ExecStart"]
+    assert line.endswith("/venv/bin/python -m bellwether backup create --systemd --due")
+    replayed = units(build(backup=SCHEDULED["backup"]))
+    assert not [name for name in replayed if "scheduled" in name]
+    own = Installation(installation().public_keys, "1.2.3", "/opt/bellwether", of_person("/home/ann"))
+    with pytest.raises(ValueError, match=r"spec.backup.schedule: units of your own make no backups"):
+        render(build(**SCHEDULED), own)
 
 
 def test_units_of_a_persons_own_lie_in_the_home_and_ask_for_nothing_that_needs_root() -> None:

@@ -103,7 +103,11 @@ class SystemdPlace:
     def undeploy(self) -> str:
         """Stop and remove the units and the configuration; data and keys are kept."""
         folder = _at(self._root, self._layout.units)
-        files = [path for pattern in ("trading-*.service", "trading-*.socket") for path in folder.glob(pattern)]
+        files = [
+            path
+            for pattern in ("trading-*.service", "trading-*.socket", "trading-*.timer")
+            for path in folder.glob(pattern)
+        ]
         run([*self._systemctl, "disable", units.TARGET])
         # The target alone would not wait for those that it stops.
         run([*self._systemctl, "stop", units.TARGET, *(path.name for path in files)])

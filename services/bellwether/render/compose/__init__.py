@@ -24,6 +24,7 @@ from bellwether.render.parts import (
     nats_memory_limit,
     news_folder,
     parts,
+    scheduled_backups,
     secret_files,
 )
 from bellwether.spec.models import TradingSystem
@@ -55,7 +56,13 @@ class Installation:
 
 
 def compose(system: TradingSystem, on: Installation) -> dict[str, Any]:
-    """Return the compose file as plain data."""
+    """Return the compose file as plain data.
+
+    Raises:
+        ValueError: if the declaration asks for what its containers do not do.
+    """
+    if scheduled_backups(system):
+        raise ValueError("spec.backup.schedule: nothing makes backups under compose; leave it out, or use systemd")
     services = {NATS: _nats(system, on), BOOTSTRAP: _bootstrap(system, on)}
     seeds = ["bootstrap.nk"]
     for part in parts(system):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from bellwether.render.kubernetes.configmaps import store_bytes
 from bellwether.render.nats import BOOTSTRAP, nats_conf
-from bellwether.render.parts import NATS, csv_folder, declaration_text, news_folder, parts
+from bellwether.render.parts import NATS, csv_folder, declaration_text, news_folder, parts, scheduled_backups
 from bellwether.render.systemd import units
 from bellwether.render.systemd.units import MACHINE, Layout, of_person
 from bellwether.spec.models import TradingSystem
@@ -39,7 +39,7 @@ def render(system: TradingSystem, on: Installation) -> dict[str, str]:
     """Return the text of every file that is not secret, by its path below `/`.
 
     Raises:
-        ValueError: if the units could not read what the declaration names.
+        ValueError: if the units could not read what the declaration names, or not do what it asks for.
     """
     layout = on.layout
     if layout.user:
@@ -59,6 +59,12 @@ def render(system: TradingSystem, on: Installation) -> dict[str, str]:
             found[f"{layout.units}/{units.socket_name(service)}"] = text
         unit = units.service_unit(system, part, on.home, on.version, layout)
         found[f"{layout.units}/{units.unit_name(part.name)}"] = unit
+    if scheduled_backups(system):
+        if layout.user is None:
+            raise ValueError("spec.backup.schedule: units of your own make no backups; leave it out, or deploy as root")
+        names.append(units.BACKUP_TIMER)
+        made = units.backup_units(system, on.home, on.version)
+        found |= {f"{layout.units}/{name}": text for name, text in made.items()}
     found[f"{layout.units}/{units.TARGET}"] = units.target(system, names, layout)
     if layout.user:
         found["/etc/sysusers.d/trading.conf"] = f'u {layout.user} - "Trading system" {layout.data}\n'

@@ -147,6 +147,8 @@ def hardening(writable: str, *, outside: bool) -> Settings:
 
 
 TARGET = "trading.target"
+SCHEDULED_BACKUP = "scheduled-backup"
+BACKUP_TIMER = f"trading-{SCHEDULED_BACKUP}.timer"
 HOST = "127.0.0.1"
 CREDENTIALS = "%d"
 """systemd's own word for the folder that a unit's credentials are in."""
@@ -217,6 +219,27 @@ def socket_unit(system: TradingSystem, part: Part, service: str, directory: str,
             ],
         }
     )
+
+
+def backup_units(system: TradingSystem, home: str, version: str) -> dict[str, str]:
+    """Return the timer that asks whether a backup is due, and the unit that makes it.
+
+    It is the machine's root that makes it, as by hand: it reads every unit's data, and writes wherever backups go.
+    """
+    release = {"BELLWETHER_VERSION": system.spec.version or version}
+    service: Settings = [
+        ("Type", "oneshot"),
+        ("ExecStart", command([*_program(home), "backup", "create", "--systemd", "--due"])),
+        ("Nice", "10"),
+        *_program_path(home),
+        *assignments(release),
+    ]
+    timer: Settings = [("OnCalendar", "*:0/5"), ("AccuracySec", "1min")]
+    name = f"{system.metadata.name}: backup of a session"
+    return {
+        unit_name(SCHEDULED_BACKUP): unit_text({"Unit": [("Description", name)], "Service": service}),
+        BACKUP_TIMER: unit_text({"Unit": [("Description", name), ("PartOf", TARGET)], "Timer": timer}),
+    }
 
 
 def nats_unit(system: TradingSystem, home: str, layout: Layout) -> str:
