@@ -86,7 +86,9 @@ class Terminal:
             os.waitpid(pid, 0)
             words = f"bellwether {' '.join(arguments)}: no end within {self.seconds:g} s"
             words += "" if not keys else f", {keys!r} was typed" if typed else f", never showed {when!r}"
-            raise AssertionError(f"{words}: {_plain(shown)}") from None
+            plain = _plain(shown)
+            # A summary has the first line only: what was shown last tells more there than what was shown first.
+            raise AssertionError(f"{words}; last: {' '.join(plain.split())[-600:]}\n{plain}") from None
         finally:
             os.close(terminal)
         _, status = os.waitpid(pid, 0)

@@ -134,7 +134,7 @@ def test_a_person_sees_the_units_in_a_terminal(machine: Machine) -> None:
     assert len(seen.lines) == 2, seen.text
     # nsenter, which leads into the machine, is ended by the same Ctrl-C.
     terminal.run("logs", *on, "-s", "gateway", "-f", keys=CTRL_C, when=" gateway ").ended(-signal.SIGINT)
-    terminal.run("dashboard", *on, keys="q", when="paper-trading").ended(0)
+    terminal.run("dashboard", *on, keys="q", when="trading simulated").ended(0)
     terminal.run("restart", *on, "-s", "sentiment").ended(0, "restarted sentiment")
     terminal.run("start", *on, "-s", "nobody").ended(1, "error: --service 'nobody': no such service")
     terminal.run("undeploy", *on, keys="n\n", when="[y/N]").ended(1, "not confirmed: nothing was done")

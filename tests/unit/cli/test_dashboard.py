@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,7 +16,7 @@ from textual.widgets import DataTable, Static
 
 from bellwether.cli.client import CommandError, HttpClient
 from bellwether.cli.manage import dashboard as looks
-from bellwether.cli.manage.dashboard import Dashboard, HaltScreen, TraceScreen
+from bellwether.cli.manage.dashboard import Dashboard, HaltScreen, TraceScreen, show_dashboard
 from bellwether.market.sessions import load_calendar
 from bellwether.topology import SERVICES
 from unit.gateway.conftest import TOKEN, Opened
@@ -95,6 +96,24 @@ class Gateway:
     def send(self, method: str, path: str, body: Any = None, **_: Any) -> Any:
         self.sent.append((f"{method} {path}", body))
         return {}
+
+
+class Stalled(Gateway):
+    """Answers no look before it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__(ANSWERS)
+        self.let_go = threading.Event()
+        self.asked = threading.Event()
+        self.times = 0
+        self.answered = threading.Event()
+
+    def get(self, path: str, **query: Any) -> Any:
+        self.times += path == "/v1/status"
+        self.asked.set()
+        self.let_go.wait(60)
+        self.answered.set()
+        return super().get(path, **query)
 
 
 def words(drawn: Any, width: int = 160) -> str:
@@ -225,3 +244,49 @@ def test_keys_show_a_trace_halt_with_a_reason_and_quit() -> None:
             await pilot.press("q")
 
     asyncio.run(typed())
+
+
+def test_it_ends_at_once_though_the_gateway_does_not_answer() -> None:
+    gateway = Stalled()
+
+    async def typed() -> None:
+        async with Dashboard(gateway, seconds=3600).run_test() as pilot:
+            assert await asyncio.to_thread(gateway.asked.wait, 60)
+            await pilot.press("q")
+
+    asyncio.run(typed())
+    assert not gateway.answered.is_set()
+    gateway.let_go.set()
+
+
+def test_a_slow_gateway_is_asked_one_look_at_a_time_and_once_more_for_those_between() -> None:
+    gateway = Stalled()
+
+    async def typed() -> None:
+        app = Dashboard(gateway, seconds=3600)
+        async with app.run_test() as pilot:
+            await pilot.press("r", "r", "r")
+            assert gateway.times == 1
+            gateway.let_go.set()
+            await app.workers.wait_for_complete()
+            assert gateway.times == 2
+            await pilot.press("q")
+
+    asyncio.run(typed())
+
+
+class Refusing(Gateway):
+    """Takes no halt."""
+
+    def send(self, method: str, path: str, body: Any = None, **_: Any) -> Any:
+        raise CommandError("no gateway answers")
+
+
+def test_a_halt_that_failed_is_reported_to_whoever_quit_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def typed(app: Dashboard) -> None:
+        async with app.run_test() as pilot:
+            await pilot.press("h", *"news", "enter", "q")
+
+    monkeypatch.setattr(Dashboard, "run", lambda app: asyncio.run(typed(app)))
+    with pytest.raises(CommandError, match="not halted: no gateway answers"):
+        show_dashboard(Refusing(ANSWERS))

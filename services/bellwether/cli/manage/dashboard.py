@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, ClassVar
+from threading import Thread
+from typing import Any, ClassVar, TypeVar
 
+import psutil
 from rich.console import Group, RenderableType
 from rich.text import Text
 from textual import work
@@ -23,6 +28,7 @@ from bellwether.runtime.terminal import all_visible
 from bellwether.spec.market import Market
 
 DECISIONS = 12
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,15 @@ def _calendar(market: dict[str, Any] | None) -> Calendar | None:
         return None if not market else calendar_of(Market.model_validate(market))
     except (CalendarError, ValueError):
         return None
+
+
+def trace_of(client: Client, decision: str) -> RenderableType:
+    """Ask the gateway for the trace of a decision."""
+    try:
+        found = client.get(f"/v1/decisions/{decision}")
+        return show_traces.trace(client.get(f"/v1/traces/{found['prediction']['trace_id']}"))
+    except CommandError as error:
+        return Text(str(error), style="red")
 
 
 def countdown(calendar: Calendar | None, now: datetime) -> str:
@@ -134,6 +149,21 @@ def alarms(view: View) -> RenderableType:
     return show.alerts(view.alerts)
 
 
+async def from_thread(function: Callable[[], T]) -> T:
+    """Return what a function returns, from a thread that does not keep the process from its end."""
+    found: Future[T] = Future()
+    found.set_running_or_notify_cancel()
+
+    def fill() -> None:
+        try:
+            found.set_result(function())
+        except Exception as error:
+            found.set_exception(error)
+
+    Thread(target=fill, daemon=True).start()
+    return await asyncio.wrap_future(found)
+
+
 SECONDS = 10.0
 _COLUMNS = ("when (UTC)", "symbol", "action", "p", "base", "for", "trades", "id")
 
@@ -195,6 +225,9 @@ class Dashboard(App[None]):
         self._client = client
         self._seconds = seconds
         self._shown: list[dict[str, Any]] = []
+        self._wanted = self._looking = False
+        self.not_halted = ""
+        """Why the newest halt that was asked for here is not in force; empty where it is."""
 
     def compose(self) -> ComposeResult:
         """Lay the screen out."""
@@ -210,11 +243,19 @@ class Dashboard(App[None]):
         self.action_look()
         self.set_interval(self._seconds, self.action_look)
 
-    @work(thread=True, exclusive=True, group="look")
     def action_look(self) -> None:
-        """Ask the gateway, beside what the screen does."""
-        view = gather(self._client)
-        self.call_from_thread(self._show, view)
+        """Ask the gateway, beside what the screen does; once more where it is being asked."""
+        self._wanted = True
+        if not self._looking:
+            self._looking = True
+            self._look()
+
+    @work
+    async def _look(self) -> None:
+        while self._wanted:
+            self._wanted = False
+            self._show(await from_thread(lambda: gather(self._client)))
+        self._looking = False
 
     def _show(self, view: View) -> None:
         self.query_one("#head", Static).update(head(view))
@@ -248,14 +289,9 @@ class Dashboard(App[None]):
         if 0 <= row < len(self._shown):
             self._fetch_trace(self._shown[row]["prediction_id"])
 
-    @work(thread=True, exclusive=True, group="trace")
-    def _fetch_trace(self, decision: str) -> None:
-        try:
-            found = self._client.get(f"/v1/decisions/{decision}")
-            drawn = show_traces.trace(self._client.get(f"/v1/traces/{found['prediction']['trace_id']}"))
-        except CommandError as error:
-            drawn = Text(str(error), style="red")
-        self.call_from_thread(self.push_screen, TraceScreen(drawn))
+    @work(exclusive=True, group="trace")
+    async def _fetch_trace(self, decision: str) -> None:
+        self.push_screen(TraceScreen(await from_thread(lambda: trace_of(self._client, decision))))
 
     def action_halt(self) -> None:
         """Ask why, then halt."""
@@ -270,12 +306,23 @@ class Dashboard(App[None]):
         try:
             self._client.send("POST", "/v1/halt", {"reason": reason, "source": "dashboard"})
         except CommandError as error:
+            self.not_halted = str(error)
             self.call_from_thread(self.notify, str(error), title="Not halted", severity="error", timeout=20)
             return
+        self.not_halted = ""
         self.call_from_thread(self.notify, "orders are stopped; `bellwether resume` allows them again", title="Halted")
         self.call_from_thread(self.action_look)
 
 
 def show_dashboard(client: Client) -> None:
-    """Show the screen until somebody quits it."""
-    Dashboard(client).run()
+    """Show the screen until somebody quits it; a halt that is being sent is waited for, a look is not.
+
+    Raises:
+        CommandError: if the newest halt that was asked for is not in force.
+    """
+    screen = Dashboard(client)
+    screen.run()
+    for child in psutil.Process().children():  # the kubectl of a look
+        child.terminate()
+    if screen.not_halted:
+        raise CommandError(f"not halted: {screen.not_halted}")
