@@ -103,6 +103,17 @@ def test_units_are_reported_with_their_state_and_started_in_the_order_of_the_top
         chosen(place, ["predictions"])
 
 
+def test_a_unit_that_does_not_come_up_is_named_with_its_own_words_not_with_what_systemd_ignores(
+    programs: Programs, tmp_path: Path
+) -> None:
+    place = units(programs, tmp_path)
+    taken = "[FTL] Error listening on port: 127.0.0.1:4222, listen tcp 127.0.0.1:4222: bind: address already in use"
+    slice_ = "Failed to set 'io.weight' on /system.slice/trading-nats.service, ignoring: Input/output error"
+    programs.add("journalctl", {"*": f"{taken}\ntrading-nats.service: Failed with result 'exit-code'.\n{slice_}"})
+    words = place.failure_of(place.parts()[0])
+    assert words.startswith(f"trading-nats.service does not come up: {taken}\n")
+
+
 def test_stopping_goes_in_reverse_and_starting_forward(
     programs: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -28,7 +28,8 @@ _NOT_SET = 2**64 - 1
 _GIVEN_UP = 2
 """A unit that systemd has started again so often while it was to come up is reported as failed."""
 _LOOK_SECONDS = 0.5
-_FAULT = re.compile(r"error|fatal", re.IGNORECASE)
+_FAULT = re.compile(r"^(?!.*, ignoring:).*(error|fatal)", re.IGNORECASE)
+"""A line that may say why a unit ended: not one of what systemd itself could not do and ignores."""
 
 
 class SystemdPlace:
@@ -70,7 +71,7 @@ class SystemdPlace:
     def failure_of(self, part: Part) -> str:
         """Return in words that a unit does not come up, with what it said last."""
         said = [shown(line) for line in self.logs([part.name], 50, follow=False)]
-        last = next((line for line in reversed(said) if _FAULT.search(line)), said[-1] if said else "it said nothing")
+        last = next((line for line in reversed(said) if _FAULT.match(line)), said[-1] if said else "it said nothing")
         detail = f" ({part.detail})" if part.detail else ""
         return (
             f"{units.unit_name(part.name)} does not come up{detail}: {last}\n"
