@@ -20,7 +20,7 @@ from environments.machine import ROOT
 
 LINES, COLUMNS = 50, 160
 CTRL_C = "\x03"
-_STEERING = re.compile(r"\x1b(\[[0-9;?<>=]*[ -/]*[@-~]|\][^\x07]*\x07|[()][A-Z0-9]|[=>])")
+_STEERING = re.compile(r"\x1b(\[[0-9;?<>=]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[()][A-Z0-9]|[=>])")
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ def test_a_person_has_a_run_in_the_background_which_comes_back_after_a_kill(type
     assert json.loads(seen(0, "status --on local -o json").text)["parts"][0]["pid"] == first.pid
     seen(0, "health --on local", "healthy", *SERVICES)
     assert set(json.loads(seen(0, "health -o json").text)["services"]) == {*SERVICES}
-    terminal.run("dashboard", keys="q", when="trading simulated").ended(0)
+    terminal.run("dashboard", keys="q", when=" · trading ").ended(0)
     seen(1, "stop -s prediction", "one process (system) runs all services")
     seen(1, f"run {SAMPLE} --data {typed.root} --detach", "another run")
 

@@ -134,7 +134,7 @@ def test_a_person_sees_the_units_in_a_terminal(machine: Machine) -> None:
     assert len(seen.lines) == 2, seen.text
     # nsenter, which leads into the machine, is ended by the same Ctrl-C.
     terminal.run("logs", *on, "-s", "gateway", "-f", keys=CTRL_C, when=" gateway ").ended(-signal.SIGINT)
-    terminal.run("dashboard", *on, keys="q", when="trading simulated").ended(0)
+    terminal.run("dashboard", *on, keys="q", when=" · trading ").ended(0)
     terminal.run("restart", *on, "-s", "sentiment").ended(0, "restarted sentiment")
     terminal.run("start", *on, "-s", "nobody").ended(1, "error: --service 'nobody': no such service")
     terminal.run("undeploy", *on, keys="n\n", when="[y/N]").ended(1, "not confirmed: nothing was done")
@@ -200,7 +200,7 @@ def test_units_stop_in_reverse_order_and_start_again(machine: Machine) -> None:
     results = {name: machine.show(f"trading-{name}.service", "Result") for name in stopped}
     assert set(results.values()) == {"success"}, results
     started = machine.bellwether("start", "--on", "systemd", "-s", "nats")
-    assert started.returncode == 0, started.stderr
+    assert started.returncode == 0, started.stderr + machine.run("journalctl", "-u", "trading-nats.service").stdout
     assert parts(machine)["nats"]["state"] == "running"
 
 
