@@ -158,9 +158,12 @@ async def test_the_disruption_budget_follows_the_session(kube: Kube, settings: S
             return await allowed() == 1
 
         await eventually("a budget of one after the close", relaxed)
-        status = (await kube.get("tsys", "demo") or {})["status"]
-        assert status["session"]["state"] == "Closed"
-        assert status["session"]["date"] == "2027-06-11"
+
+        async def closed() -> bool:
+            session = (await kube.get("tsys", "demo") or {})["status"]["session"]
+            return (session["state"], session["date"]) == ("Closed", "2027-06-11")
+
+        await eventually("the close in the status", closed)
 
 
 async def test_the_open_itself_has_the_system_looked_at(kube: Kube, settings: Settings) -> None:
