@@ -24,10 +24,10 @@ from bellwether.runtime.bootstrap import bootstrap
 from bellwether.runtime.nats_bus import NatsBus
 from bellwether.service_row import ServiceRow
 from bellwether.topology import SERVICES
+from harness.until import DEADLINE
 
 INSTALLATION_SEED = b"of tests only, never of a system"
 UID = "test"
-READY_SECONDS = 30.0
 
 
 _PORTS = range(21_000, 30_000)
@@ -90,7 +90,7 @@ class NatsServer:
         bus = self.connect(identity)
         await bus.start()
         try:
-            assert await bus.wait_connected(READY_SECONDS)
+            assert await bus.wait_connected(DEADLINE)
             yield bus
         finally:
             await bus.close()
@@ -109,7 +109,7 @@ class NatsServer:
             str(nats_server_path()), "-c", str(self._config), stdout=log, stderr=log
         )
         log.close()
-        async with asyncio.timeout(READY_SECONDS):
+        async with asyncio.timeout(DEADLINE):
             while True:
                 with contextlib.suppress(OSError):
                     _, writer = await asyncio.open_connection("127.0.0.1", self.port)

@@ -30,6 +30,7 @@ from bellwether.service_row import ServiceRow
 from bellwether.spec.models import TradingSystem
 from bellwether.topology import SERVICES
 from bellwether.wiring import start_order
+from harness.until import DEADLINE
 
 T = TypeVar("T")
 Build = Callable[[ServiceContext], Service]
@@ -70,7 +71,7 @@ class System:
         """Wait until a service has processed events."""
         await self.call(peer, "settle", {"event_ids": list(event_ids)}, run=run, budget=budget)
 
-    async def connected(self, timeout: float = 30.0) -> None:
+    async def connected(self, timeout: float = DEADLINE) -> None:
         """Wait until the caller and every service have their connections (again)."""
         for bus in (self.context.bus, *(service.context.bus for service in self.services.values())):
             assert await bus.wait_connected(timeout)
@@ -126,7 +127,7 @@ async def running(
     caller = context_of(ServiceRow(CALLER, "the test", publishes=_everything(rows)))
     system = System({}, caller, declaration)
     await caller.bus.start()
-    await caller.bus.wait_connected(10.0)
+    await caller.bus.wait_connected(DEADLINE)
     caller.telemetry.start(caller.bus)
     order = [name for name in start_order(SERVICES if rows is SERVICES else _known(rows)) if name in builds]
     try:

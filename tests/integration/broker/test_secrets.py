@@ -28,6 +28,7 @@ from bellwether.trading import service as trading
 from bellwether_operator.gateway_view import read_status
 from bellwether_operator.report.status import status
 from harness.clock import Present
+from harness.http import plain
 from harness.ig.lab import write_credentials
 from harness.ig.standin import API_KEY, PASSWORD, USERNAME, StandIn, standing_in
 from harness.ig.trader import live
@@ -130,9 +131,8 @@ async def stage(tmp_path: Path, log: io.StringIO, monkeypatch: pytest.MonkeyPatc
             connect=server.connect,
         ) as system:
             port = system.services["gateway"].health_callbacks[-1]()["http_port"]  # type: ignore[index]
-            headers = {"Authorization": f"Bearer {GATEWAY_TOKEN}"}
             secrets = (API_KEY, USERNAME, PASSWORD, *ISSUED, GATEWAY_TOKEN, HOOK_KEY, HOOK_PATH, *server.seeds.values())
-            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, trust_env=False) as http:
+            async with plain(port, GATEWAY_TOKEN) as http:
                 trader = Trader(system, peers, run="live")
                 yield Stage(tmp_path, system, trader, clock, ig, hook, http, log, secrets)
         await hook.stop()

@@ -122,7 +122,7 @@ async def predict(system: System, made: Prediction) -> None:
 
 def connected(system: System) -> httpx.AsyncClient:
     port = system.services["gateway"].health_callbacks[-1]()["http_port"]  # type: ignore[index]
-    return httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=AUTHORIZED, trust_env=False)
+    return httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=AUTHORIZED, trust_env=False, timeout=DEADLINE)
 
 
 async def test_a_halt_is_acknowledged_only_when_it_is_in_force_and_then_no_order_passes(lab: Lab) -> None:

@@ -16,6 +16,7 @@ from bellwether.reporting.page import replay_page
 from bellwether.reporting.replay import compose_replay
 from harness.browser import ALONE, asked_hosts, dumped
 from harness.proxied import proxied
+from harness.until import DEADLINE
 from unit.gateway.conftest import TOKEN, opened
 from unit.gateway.samples import ANSWERS, Seen
 from unit.reporting.test_replay_page import replay_rows
@@ -28,8 +29,10 @@ PLANTED = '<!doctype html><title>x</title><img src="http://planted.invalid/x.png
 def look(base: str, page: str, folder: Path, size: str) -> tuple[str, set[str]]:
     """Return what a browser made of the gateway's page, and which hosts it asked."""
     log = folder / "net.json"
-    headers = {"Authorization": f"Bearer {TOKEN}"}
-    with httpx.Client(base_url=base, headers=headers, trust_env=False) as client, proxied(client) as url:
+    client = httpx.Client(
+        base_url=base, headers={"Authorization": f"Bearer {TOKEN}"}, trust_env=False, timeout=DEADLINE
+    )
+    with client, proxied(client) as url:
         options = (f"--window-size={size}", f"--log-net-log={log}", ALONE)
         done = dumped(f"{url}{page}", folder / "profile", *options, milliseconds=5000)
     return done.stdout, asked_hosts(log)

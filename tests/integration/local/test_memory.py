@@ -53,7 +53,7 @@ def test_a_running_system_that_has_traded_has_not_imported_what_is_large(tmp_pat
             assert time.monotonic() < end, f"no fill in {DEADLINE:g} s; it said: {said.read_text()}"
             time.sleep(0.1)
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 0
+        assert process.wait(DEADLINE) == 0
     finally:
         process.kill()
     imported = set(IMPORTED.findall(imports.read_text()))

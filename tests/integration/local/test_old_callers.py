@@ -82,11 +82,11 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
         answer = json.loads((folder / "s" / "run.json").read_text())
         yield Live(sockets, answer["url"], answer["token"])
         process.terminate()
-        assert process.wait(60) == 0
+        assert process.wait(DEADLINE) == 0
         assert not list(sockets.glob("*.sock"))
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(DEADLINE)
         sockets.rmdir()
 
 
@@ -228,7 +228,7 @@ def stand_in(folder: Path, answers: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            process.communicate(timeout=30)
+            process.communicate(timeout=DEADLINE)
 
 
 def compared(live: Live, old: Path, state: Path, capsys: pytest.CaptureFixture[str], *more: str) -> dict[str, Any]:
@@ -366,4 +366,4 @@ def test_the_old_redis_channels_get_the_events_also_after_redis_was_unreachable(
         assert "secret" not in "".join(bridge.said)
     finally:
         bridge.process.kill()
-        bridge.process.wait(10)
+        bridge.process.wait(DEADLINE)

@@ -74,13 +74,13 @@ class Run:
 
     def end(self, number: signal.Signals) -> int:
         self.process.send_signal(number)
-        return self.process.wait(60)
+        return self.process.wait(DEADLINE)
 
     def ask(self, *words: str) -> subprocess.CompletedProcess[str]:
         reported = json.loads((self.folder / "run.json").read_text())
         environ = os.environ | {"BELLWETHER_URL": reported["url"], "BELLWETHER_TOKEN": reported["token"]}
         command = [sys.executable, "-m", "bellwether", *words]
-        return subprocess.run(command, capture_output=True, text=True, env=environ, timeout=60, check=False)
+        return subprocess.run(command, capture_output=True, text=True, env=environ, timeout=DEADLINE, check=False)
 
     def until_in_force(self, generation: int) -> None:
         """Return when the system is ready, and every service has a generation of the declaration."""
@@ -111,7 +111,7 @@ def run(folder: Path) -> Iterator[Run]:
     yield running
     if running.process.poll() is None:
         running.process.kill()
-        running.process.wait(10)
+        running.process.wait(DEADLINE)
 
 
 def left_over(folder: Path) -> list[str]:
@@ -135,16 +135,16 @@ def test_a_first_run_trades_answers_and_ends_cleanly(run: Run) -> None:
         [sys.executable, "-m", "bellwether", "run", str(SAMPLE), "--data", str(run.folder)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=DEADLINE,
         check=False,
     )
     assert second.returncode == 1
     assert second.stderr.startswith(f"error: another run (process {run.process.pid}) has {run.folder}")
-    with httpx.Client(trust_env=False, follow_redirects=True, timeout=30) as browser:
+    with httpx.Client(trust_env=False, follow_redirects=True, timeout=DEADLINE) as browser:
         page = browser.get(address)
         assert (page.status_code, str(page.url)) == (200, address.partition("?")[0])
         assert browser.get(page.url.join("v1/status")).json()["account"]
-        assert httpx.get(page.url.join("v1/status"), trust_env=False).status_code == 401
+        assert httpx.get(page.url.join("v1/status"), trust_env=False, timeout=DEADLINE).status_code == 401
     orders = json.loads(run.ask("orders", "-o", "json").stdout)["orders"]
     filled = next(one for one in orders if one["status"] == "filled" and one["trace_id"])
     run.until_shown(("prediction decision", "market-data", "ml-model", "paper-trading"), "trace", filled["trace_id"])
@@ -169,7 +169,7 @@ def test_the_next_run_goes_on_where_the_last_one_was(run: Run) -> None:
         json={"generation": 2, "spec": spec},
         headers={"Authorization": f"Bearer {reported['token']}"},
         trust_env=False,
-        timeout=60,
+        timeout=DEADLINE,
     )
     assert edited.status_code == 200, edited.text
     assert edited.json()["missing"] == []
@@ -192,7 +192,7 @@ def test_a_run_whose_nats_ends_says_so_and_ends_too(run: Run) -> None:
     run.until("dashboard")
     (nats,) = [one for one in psutil.Process(run.process.pid).children() if "nats-server" in one.name()]
     nats.kill()
-    assert run.process.wait(60) == 1
+    assert run.process.wait(DEADLINE) == 1
     run.until("nats-server ended with -9")
     assert not left_over(run.folder)
 
@@ -200,7 +200,7 @@ def test_a_run_whose_nats_ends_says_so_and_ends_too(run: Run) -> None:
 def test_what_a_killed_run_leaves_does_not_stop_the_next(run: Run) -> None:
     run.until("dashboard")
     run.process.kill()
-    run.process.wait(10)
+    run.process.wait(DEADLINE)
     again = Run(run.folder)
     try:
         again.until(SESSION_LINE)
@@ -244,14 +244,14 @@ def test_serve_ends_on_sigterm_while_nats_is_unreachable(tmp_path: Path) -> None
                 if "bus" in line or "NATS" in line or "nats" in line:
                     break
             process.terminate()
-            assert process.wait(60) == 0
+            assert process.wait(DEADLINE) == 0
         finally:
             process.kill()
 
 
 def test_serve_refuses_an_unknown_service_in_words() -> None:
     command = [sys.executable, "-m", "bellwether", "serve", "--services", "marketdata"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith("error: marketdata is not a service: name ")
     assert " market-data, " in done.stderr

@@ -68,7 +68,7 @@ def reach(tmp_path: Path) -> Iterator[dict[str, str]]:
         yield {found[0]: found[1], found[2]: found[3]}
     finally:
         yahoo.terminate()
-        yahoo.wait(30)
+        yahoo.wait(DEADLINE)
 
 
 def test_history_arrives_a_model_learns_from_it_and_the_process_that_stays_imports_nothing_large(
@@ -85,7 +85,7 @@ def test_history_arrives_a_model_learns_from_it_and_the_process_that_stays_impor
         eventually(lambda: re.search(r"^  model       direction-lr", said.read_text(), re.MULTILINE), said)
         assert "none" not in said.read_text()
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 0
+        assert process.wait(DEADLINE) == 0
     finally:
         process.kill()
     imported = set(IMPORTED.findall(imports.read_text()))
@@ -119,7 +119,7 @@ def run(folder: Path, document: dict[str, Any], reach: dict[str, str]) -> Iterat
     try:
         yield said
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 0
+        assert process.wait(DEADLINE) == 0
     finally:
         process.kill()
 

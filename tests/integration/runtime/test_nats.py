@@ -58,7 +58,7 @@ async def test_an_order_is_booked_once_although_the_server_is_killed_in_between(
         async with asyncio.timeout(DEADLINE):
             await ordering
         await system.connected()
-        await system.settle("ledger", *(f"order_taken-{name}" for name in wanted))
+        await system.settle("ledger", *(f"order_taken-{name}" for name in wanted), budget=DEADLINE)
         count = await system.call("ledger", "count", None, Count)
         assert sorted(count.orders) == sorted(wanted)
 
@@ -85,14 +85,14 @@ async def test_under_load_every_event_takes_effect_once_though_the_server_is_kil
 
         ordering = asyncio.gather(*(order_some() for _ in range(16)))
         for booked in (40, 150, 280):
-            await until(partial(switches.handled_at_least, booked), 60.0)
+            await until(partial(switches.handled_at_least, booked))
             await server.kill()
             await asyncio.sleep(0)
             await server.start()
         async with asyncio.timeout(DEADLINE):
             await ordering
         await system.connected()
-        await system.settle("ledger", *(f"order_taken-{name}" for name in wanted), budget=60.0)
+        await system.settle("ledger", *(f"order_taken-{name}" for name in wanted), budget=DEADLINE)
         count = await system.call("ledger", "count", None, Count)
         assert sorted(count.orders) == sorted(wanted)
 
@@ -171,7 +171,7 @@ async def test_a_service_reaches_what_its_row_names_and_nothing_else(tmp_path: P
         server.connected("shop") as shop_bus,
         server.connected("ledger") as ledger_bus,
     ):
-        assert await stored(shop_bus, "bw.event.high.order_taken", 10.0)
+        assert await stored(shop_bus, "bw.event.high.order_taken", DEADLINE)
         for subject in (
             "bw.event.urgent.order_taken",
             "bw.event.high.halt_changed",
@@ -214,7 +214,7 @@ async def test_bootstrap_changes_what_differs_and_repeats_without_effect(tmp_pat
         assert await admin_bus.wait_connected(DEADLINE)
 
         async def config(subject: str) -> dict[str, Any]:
-            answer: dict[str, Any] = json.loads(await admin_bus.request(subject, b"{}", timeout=5))["config"]
+            answer: dict[str, Any] = json.loads(await admin_bus.request(subject, b"{}", timeout=DEADLINE))["config"]
             return answer
 
         before = await config("$JS.API.STREAM.INFO.EVENTS")

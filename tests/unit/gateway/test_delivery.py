@@ -20,6 +20,7 @@ from bellwether.runtime.plan import bus_plan, ensure
 from bellwether.topology import SERVICES
 from harness.http import plain
 from harness.system import running
+from harness.until import DEADLINE
 from unit.gateway.conftest import AUTHORIZED, IN_MODULES_LOOP, TOKEN, Opened
 from unit.gateway.samples import SYSTEM
 
@@ -52,7 +53,7 @@ async def test_a_status_from_before_a_delivery_is_not_shown_after_it(gateway: Op
 
     gateway.answers["scheduler"]["list_slots"] = late
     before = asyncio.ensure_future(gateway.http.get("/v1/status"))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE):
         await asked.wait()
         body = {"generation": 4, "spec": spec(symbols=["AAPL"])}
         reply = await gateway.http.put("/v1/declaration", json=body, headers=AUTHORIZED)
@@ -118,7 +119,7 @@ async def test_who_does_not_acknowledge_is_missing_and_who_failed_is_reported() 
         acks.take("paper-trading", msgspec.json.encode(Ack("paper-trading", 3, False, "no such limit")))
         acks.take("scheduler", b"not an acknowledgement")
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE):
         found = await deliver(SYSTEM, ("prediction", "paper-trading", "scheduler"), acks, put, wait=0.05)
     assert parse_declaration(written[0]) == SYSTEM
     assert found.acknowledged == {"prediction": 3, "paper-trading": 3}

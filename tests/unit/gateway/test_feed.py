@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bellwether.gateway.feed import QUEUE, Feed
 from bellwether.messages.trading import HaltChanged, HaltState
+from harness.until import DEADLINE
 from unit.gateway.conftest import Opened, opened
 from unit.gateway.samples import ANSWERS, Seen
 
@@ -26,13 +27,13 @@ async def test_closing_ends_every_stream() -> None:
     with feed.watching() as stream:
         await anext(stream)
         ending = asyncio.ensure_future(anext(stream, None))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE):
             feed.close()
             assert await ending is None
 
 
 async def test_one_stream_too_many_is_refused_at_once_and_an_ended_one_makes_room(tmp_path: Path) -> None:
-    async with asyncio.timeout(20), opened(tmp_path, ANSWERS, Seen(), streams=1) as gateway:
+    async with asyncio.timeout(DEADLINE), opened(tmp_path, ANSWERS, Seen(), streams=1) as gateway:
         async with gateway.http.stream("GET", "/v1/events") as first:
             assert (await anext(first.aiter_lines())).startswith("retry:")
             refused = await gateway.http.get("/v1/events")
@@ -47,7 +48,7 @@ async def test_one_stream_too_many_is_refused_at_once_and_an_ended_one_makes_roo
 
 
 async def test_events_of_the_bus_reach_whoever_watches(gateway: Opened) -> None:
-    async with asyncio.timeout(20), gateway.http.stream("GET", "/v1/events") as reply:
+    async with asyncio.timeout(DEADLINE), gateway.http.stream("GET", "/v1/events") as reply:
         assert reply.headers["content-type"].startswith("text/event-stream")
         lines = reply.aiter_lines()
         assert (await anext(lines)).startswith("retry:")
@@ -63,7 +64,7 @@ async def test_events_of_the_bus_reach_whoever_watches(gateway: Opened) -> None:
 
 async def test_a_second_watcher_gets_each_event_once(gateway: Opened) -> None:
     stream = gateway.http.stream
-    async with asyncio.timeout(20), stream("GET", "/v1/events"), stream("GET", "/v1/events") as reply:
+    async with asyncio.timeout(DEADLINE), stream("GET", "/v1/events"), stream("GET", "/v1/events") as reply:
         lines = reply.aiter_lines()
         assert (await anext(lines)).startswith("retry:")
         for reason in ("odd", "even"):

@@ -12,9 +12,9 @@ from bellwether_operator.gateway_view import GatewayError, GatewayView, RestoreA
 from bellwether_operator.observe.kinds import SystemKey, Version
 from bellwether_operator.passes import Memory, PassEnd
 from bellwether_operator.workers import Workers
+from harness.until import DEADLINE
 
 KEY = SystemKey("default", "demo")
-DEADLINE = 10.0
 
 
 @dataclass

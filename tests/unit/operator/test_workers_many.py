@@ -24,7 +24,7 @@ from bellwether_operator.passes import Memory, PassEnd
 from bellwether_operator.reconcile import Reconciler
 from bellwether_operator.settings import Settings
 from bellwether_operator.workers import LOOKS_AT_ONCE, TROUBLED_LOOKS_AT_ONCE, Worker, Workers
-from harness.until import until
+from harness.until import DEADLINE, until
 
 PERIOD = 0.3
 HANGING = SystemKey("default", "hanging")
@@ -258,7 +258,7 @@ async def test_of_a_deleted_system_nothing_is_kept() -> None:
     cache.see_child(child(2), "Service")
     others = asyncio.all_tasks()
     workers.mark(key)
-    await asyncio.wait_for(passed.wait(), 10)
+    await asyncio.wait_for(passed.wait(), DEADLINE)
     worker = workers.worker(key)
     assert worker is not None
     kept = weakref.ref(worker), weakref.ref(worker.memory)

@@ -21,7 +21,7 @@ from bellwether.runtime.rpc import describe_handler
 from bellwether.runtime.service import Service
 from harness.parts import ROWS, Count, Order, Price, Switches, Text, ledger, shop
 from harness.system import Build, System, running
-from harness.until import until
+from harness.until import DEADLINE, until
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ async def test_a_request_that_is_too_large_is_refused_by_the_caller(system: Syst
 
 
 async def test_a_request_that_cannot_be_read_is_answered(system: System) -> None:
-    answer = json.loads(await system.context.bus.request("bw.rpc.ledger.price", b"not json", timeout=5))
+    answer = json.loads(await system.context.bus.request("bw.rpc.ledger.price", b"not json", timeout=DEADLINE))
     assert (answer["status"], answer["error"]["code"]) == ("error", "INVALID_REQUEST")
 
 
@@ -193,7 +193,7 @@ async def test_health_has_the_fields_of_the_service_and_can_be_degraded(system: 
 
 async def test_shutdown_is_answered_and_asked_for(system: System) -> None:
     assert await system.call("ledger", "shutdown") == {"status": "shutting_down"}
-    await asyncio.wait_for(system.services["ledger"].shutdown_requested.wait(), 5)
+    await asyncio.wait_for(system.services["ledger"].shutdown_requested.wait(), DEADLINE)
 
 
 async def test_a_service_that_differs_from_its_row_does_not_start(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from bellwether.runtime.clock import monotonic
 from bellwether.runtime.tasks import Deadlines
+from harness.until import DEADLINE
 
 
 async def watched(deadlines: Deadlines, work: asyncio.Future[None], seconds: float) -> str:
@@ -21,9 +22,9 @@ async def test_work_past_its_deadline_is_cancelled_and_its_task_lives_on() -> No
     never: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def twice() -> list[str]:
-        return [await watched(deadlines, never, 0.01), await watched(deadlines, asyncio.sleep(0, None), 9)]  # type: ignore[arg-type]
+        return [await watched(deadlines, never, 0.01), await watched(deadlines, asyncio.sleep(0, None), DEADLINE)]  # type: ignore[arg-type]
 
-    assert await asyncio.wait_for(twice(), 10) == ["too late", "in time"]
+    assert await asyncio.wait_for(twice(), 2 * DEADLINE) == ["too late", "in time"]
 
 
 async def test_a_cancellation_by_someone_else_is_not_taken_for_the_deadline() -> None:

@@ -12,6 +12,7 @@ import pytest
 from bellwether.runtime.config import ProcessConfig
 from bellwether.runtime.memory_bus import MemoryBus
 from bellwether.runtime.process import Process, notify, serve
+from harness.until import DEADLINE
 
 
 class Manager:
@@ -23,7 +24,7 @@ class Manager:
         self._socket.setblocking(False)
 
     async def reported(self) -> str:
-        return (await asyncio.wait_for(asyncio.get_running_loop().sock_recv(self._socket, 100), 10)).decode()
+        return (await asyncio.wait_for(asyncio.get_running_loop().sock_recv(self._socket, 100), DEADLINE)).decode()
 
     def silent(self) -> bool:
         try:

@@ -22,6 +22,7 @@ from bellwether.runtime.memory_bus import MemoryBroker
 from bellwether.scheduling import client
 from bellwether.scheduling.client import DONE, GAVE_UP, WRONG, execute, run, wanted
 from harness.nats import free_port
+from harness.until import DEADLINE
 
 SLOT = "morning_analysis-20261123"
 
@@ -133,23 +134,23 @@ async def test_it_asks_again_until_there_is_an_end(bus: Bus, answer: Any, caplog
 async def test_it_gives_up_when_its_time_is_over_and_says_what_was_last(
     bus: Bus, caplog: pytest.LogCaptureFixture
 ) -> None:
-    found, scheduler = await asking(bus, refusal("UNAVAILABLE"), timeout=0.05)
+    found, scheduler = await asking(bus, refusal("UNAVAILABLE"), timeout=1.0)
     assert found == GAVE_UP
     assert len(scheduler.asked) > 1
     assert caplog.messages[-1].endswith("last was UNAVAILABLE")
 
 
 async def test_a_slot_that_is_due_far_ahead_is_not_waited_for_beyond_its_time(bus: Bus) -> None:
-    found, scheduler = await asking(bus, refusal("NOT_DUE_YET", seconds=3600.0), timeout=0.05)
+    found, scheduler = await asking(bus, refusal("NOT_DUE_YET", seconds=3600.0), timeout=DEADLINE)
     assert (found, len(scheduler.asked)) == (GAVE_UP, 1)
 
 
 async def test_a_scheduler_that_is_not_there_yet_is_waited_for(bus: Bus) -> None:
-    work = asyncio.create_task(execute(bus, ExecuteSlot(SLOT), timeout=20.0))
+    work = asyncio.create_task(execute(bus, ExecuteSlot(SLOT), timeout=DEADLINE))
     await asyncio.sleep(0)
     scheduler = Scheduler([job("completed")])
     await bus.subscribe("bw.rpc.scheduler.execute_slot", scheduler.arrived)  # type: ignore[arg-type]
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE):
         assert await work == DONE
 
 
@@ -160,7 +161,7 @@ async def test_a_task_is_asked_for_by_the_minute_in_the_name_of_its_job(bus: Bus
     assert asked == ExecuteSlot("", "morning_analysis", datetime(2026, 11, 22, 17, 10, tzinfo=UTC))
     scheduler = Scheduler([job("completed")])
     await bus.subscribe("bw.rpc.scheduler.execute_slot", scheduler.arrived)  # type: ignore[arg-type]
-    assert await execute(bus, asked, timeout=20.0) == DONE
+    assert await execute(bus, asked, timeout=DEADLINE) == DONE
     assert scheduler.asked == [{"task": "morning_analysis", "minute": "2026-11-22T17:10:00Z"}]
 
 
