@@ -98,6 +98,11 @@ ALARMS: Mapping[str, AlarmKind] = {
         "Trading is on, and there was no order for 20 sessions, not even a refused one.",
         "`bellwether why SYMBOL` shows where the way from bars to order ends.",
     ),
+    "orders_await_approval": AlarmKind(
+        "warning",
+        "Orders wait until somebody approves them (`trading.approval: required`), and expire when their session opens.",
+        "`bellwether orders` names them; `bellwether approve ORDER` or `bellwether cancel ORDER`.",
+    ),
     "buy_rate_high": AlarmKind(
         "warning",
         "More of a batch that may trade is BUY than `predictions.buyRateAlert` allows.",

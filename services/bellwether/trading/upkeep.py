@@ -6,7 +6,7 @@ The trader knows which decisions orders came of, so it says which may be forgott
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -23,6 +23,7 @@ from bellwether.spec.fields import parse_days
 from bellwether.storage.store import Transaction
 from bellwether.trading import tables
 from bellwether.trading.desk import Desk
+from bellwether.trading.events import OrderQueued
 from bellwether.trading.following import Following
 from bellwether.trading.pricing import text
 
@@ -71,12 +72,26 @@ def broker_alarm(trouble: str, since: datetime | None, now: datetime, calendar: 
     return alarm("broker_unreachable", words[:500], unknown=not near)
 
 
+def approval_alarm(queued: Iterable[OrderQueued]) -> AlarmReading | None:
+    """Return the alarm of orders that somebody has to approve; None where none waits for that."""
+    waiting = [order for order in queued if order.approval]
+    if not waiting:
+        return None
+    symbols = ", ".join(sorted({order.symbol for order in waiting}))
+    first = min(order.session for order in waiting)
+    words = f"orders of {symbols} wait for approval; the first expires when session {first} opens"
+    return alarm("orders_await_approval", words[:500])
+
+
 def desk_alarms(desk: Desk, tx: Transaction, now: datetime) -> list[AlarmReading]:
-    """Return what people have to know of the ledger: halts, a sum that is wrong, and that nothing was ordered."""
+    """Return what people have to know of the ledger: halts, a wrong sum, what waits for them, that nothing came."""
     found: list[AlarmReading] = []
     halts, book = desk.halts(tx, LIVE), desk.ledger.book(tx, LIVE)
     if halts:
         found.append(alarm("trading_halted", f"orders are halted: {'; '.join(halts)}"[:500]))
+    waiting = approval_alarm(book.queued.values())
+    if waiting is not None:
+        found.append(waiting)
     blocked = desk.unreconciled.of(tx, LIVE)
     if blocked:
         found.append(alarm("positions_unreconciled", f"blocked: {'; '.join(blocked.values())}"[:500]))

@@ -1,11 +1,15 @@
-"""When people are notified of a broker that does not answer."""
+"""When people are notified of a broker that does not answer, and of orders that wait for them."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+
+import msgspec
 
 from bellwether.market.sessions import load_calendar
-from bellwether.trading.upkeep import broker_alarm
+from bellwether.trading.events import OrderQueued
+from bellwether.trading.upkeep import approval_alarm, broker_alarm
 
 CALENDAR = load_calendar("XASX")
 OPEN = datetime(2026, 11, 29, 23, 0, tzinfo=UTC)  # Monday in Sydney
@@ -29,3 +33,18 @@ def test_a_weekend_raises_nothing_and_the_hour_before_the_open_does() -> None:
     early = broker_alarm("closed", since, OPEN - timedelta(minutes=50), CALENDAR)
     assert early is not None
     assert not early.unknown
+
+
+def test_orders_that_wait_for_approval_are_reported_until_it_is_given() -> None:
+    session, price = date(2026, 12, 1), Decimal(50)
+    waits = OrderQueued(
+        OPEN, "a", None, "signal", "CBA.AX", "BUY", Decimal(9), session, price, None, "", "", "", "", approval=True
+    )
+    other = msgspec.structs.replace(waits, order_id="b", symbol="ANZ.AX", session=date(2026, 12, 2))
+    reported = approval_alarm([waits, other])
+    assert reported is not None
+    assert (reported.type, reported.severity) == ("orders_await_approval", "warning")
+    assert reported.message == (
+        "orders of ANZ.AX, CBA.AX wait for approval; the first expires when session 2026-12-01 opens"
+    )
+    assert approval_alarm([msgspec.structs.replace(waits, approval=False)]) is None
