@@ -3,7 +3,7 @@
     1  ask        what the gateway shows is written to the system's status, before anything is done by it
     2  Stopping   the system is to have no pods; wait until it has none, and until no backup cuts its volumes
     3  Restoring  a Job checks the backup and exchanges what the volumes hold; asked again it does nothing
-    4  Starting   the system has pods again; wait until they are ready: the ledger is halted
+    4  Starting   the system has pods again, halted; wait until they are ready, or another one is asked for
     5  Ended      Restored, or Refused: then what was there is as it was, and the pods start with that
 
 Everything that a step needs is in the API server, so the operator can be killed at any of them and goes on by looking
@@ -95,12 +95,17 @@ class RestorePicture:
 
 def next_row(before: RestoreRow | None, seen: RestorePicture) -> RestoreRow | None:
     """Return how far the restore is now; None where none was ever asked for."""
-    if before is None or before.step == "Ended":
-        return _asked(before, seen)
-    if before.step == "Stopping":
+    if before is not None and before.step == "Stopping":
         return _stopping(before, seen)
-    if before.step == "Restoring":
+    if before is not None and before.step == "Restoring":
         return _restoring(before, seen)
+    row = _asked(before, seen)
+    if row is None or row.step != "Starting":
+        return row
+    return _starting(row, seen)
+
+
+def _starting(before: RestoreRow, seen: RestorePicture) -> RestoreRow:
     if seen.ready:
         message = "restored, halted: compare, then `bellwether resume`; what was there is kept aside on the volumes"
         return before._replace(step="Ended", message=message, ended=seen.now)

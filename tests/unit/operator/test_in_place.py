@@ -63,6 +63,13 @@ def test_another_request_waits_while_one_is_under_way() -> None:
     assert found.requested == ASKED.at
 
 
+def test_another_one_is_taken_up_when_what_was_restored_does_not_come_up() -> None:
+    later = replace(PICTURE, asked=ASKED._replace(at=ASKED.at + timedelta(hours=1), backup="20261125T213000Z"))
+    found = next_row(STARTING, later)
+    assert found is not None
+    assert (found.step, found.backup, found.outcome) == ("Stopping", "20261125T213000Z", "")
+
+
 def test_nothing_is_restored_while_a_pod_may_be_there_or_a_backup_cuts() -> None:
     waiting = next_row(STOPPING, replace(PICTURE, pods=("nats", "prediction")))
     assert waiting == STOPPING._replace(message="waiting until these have no pods: nats, prediction")
