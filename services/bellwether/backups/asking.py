@@ -27,6 +27,8 @@ REQUESTED = "restore_requested"
 SOURCE = "restore"
 """Of the halt, as on one machine."""
 HALT_SECONDS = 10.0
+REST_SECONDS = 5.0
+"""For what comes after the halt."""
 _ID = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 
 _log = logging.getLogger(__name__)
@@ -83,7 +85,12 @@ class Asking:
                     f"{known.at:%Y-%m-%d %H:%M:%S} UTC, is under way: status.restore of the TradingSystem says how far",
                 )
             try:
-                found = await self._find(request.backup_id, request.location)
+                async with asyncio.timeout(call.remaining - HALT_SECONDS - REST_SECONDS):
+                    found = await self._find(request.backup_id, request.location)
+            except TimeoutError:
+                raise RpcError(
+                    "RESTORE_REFUSED", "no location said in time that it has this backup: ask again"
+                ) from None
             except RpcError as error:
                 raise RpcError("RESTORE_REFUSED", error.message) from error
             await self._halt(request.backup_id, call)

@@ -198,10 +198,14 @@ class KubectlClient:
     """
 
     def __init__(
-        self, system: str, namespace: str | None = None, context: str | None = None, token: str | None = None
+        self,
+        system: str,
+        namespace: str | None = None,
+        context: str | None = None,
+        token: str | None = None,
+        seconds: float = TIMEOUT_SECONDS,
     ) -> None:
-        self._system = system
-        self._token = token
+        self._system, self._token, self._seconds = system, token, seconds
         self._kubectl = kubectl_command(context)
         self._namespace = namespace or self._namespace_of_context()
 
@@ -215,7 +219,7 @@ class KubectlClient:
     def send(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
         """Ask, with the token; return the JSON answer."""
         with self.reached(method) as (url, token):
-            return HttpClient(url, token).send(method, path, body, **query)
+            return HttpClient(url, token, seconds=self._seconds).send(method, path, body, **query)
 
     @contextlib.contextmanager
     def reached(self, method: str = "GET") -> Iterator[tuple[str, str | None]]:
@@ -275,7 +279,8 @@ def make_client(
     """
     token = target.token or environ.get("BELLWETHER_TOKEN")
     if target.system is not None:
-        return KubectlClient(target.system, target.namespace, target.context, token)
+        # A forwarded port takes its time.
+        return KubectlClient(target.system, target.namespace, target.context, token, max(seconds, TIMEOUT_SECONDS))
     url = target.url or environ.get("BELLWETHER_URL")
     root = state_root or Path(environ.get("BELLWETHER_STATE", ".bellwether"))
     state = find_run(root)

@@ -13,6 +13,8 @@ from bellwether.cli.kubectl import Kubectl
 from bellwether.cli.options import confirm
 
 _PAUSE_SECONDS = 2.0
+ANSWER_SECONDS = 70.0
+"""A little longer than the gateway waits for the locations, so that its answer is heard."""
 _SYSTEMS = "tradingsystems.bellwether.dev"
 
 
@@ -22,7 +24,7 @@ def restore_in_place(target: Target, wanted: Wanted, *, yes: bool) -> None:
     Raises:
         CommandError: with the reason, if it is refused.
     """
-    client = make_client(target)
+    client = make_client(target, seconds=ANSWER_SECONDS)
     if wanted.id is not None and wanted.session is not None:
         raise CommandError("give an ID or --session, not both")
     backup = wanted.id or newest(client.get("/v1/backups")["backups"], wanted.session)
@@ -48,7 +50,9 @@ def newest(rows: Sequence[Mapping[str, Any]], session: str | None) -> str:
     for row in rows:
         if row["status"] == "complete" and session in {None, row["session"]}:
             return str(row["backup_id"])
-    raise CommandError("there is no complete backup" + (f" of session {session}" if session else ""))
+    raise CommandError(
+        f"among the {len(rows)} newest there is no complete backup" + (f" of session {session}" if session else "")
+    )
 
 
 def _watched(kubectl: Kubectl, system: str, at: str) -> Mapping[str, Any]:
@@ -59,6 +63,8 @@ def _watched(kubectl: Kubectl, system: str, at: str) -> Mapping[str, Any]:
         if found is None:
             raise CommandError(f"TradingSystem {system} is gone")
         row = (found.get("status") or {}).get("restore") or {}
+        if row.get("requested", "") > at:
+            raise CommandError(f"another restore was asked for since, of backup {row['backup']}: {row['message']}")
         ours = row.get("requested") == at
         words = f"{row['step']}: {row['message']}" if ours else "the operator has not taken it up yet"
         if words != said:

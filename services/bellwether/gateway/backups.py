@@ -20,7 +20,7 @@ from bellwether.spec.backup import LOCATION_NAME_PATTERN
 from bellwether.storage.holding import LONGEST_SECONDS
 
 _LIST_SECONDS = 60.0
-_RESTORE_SECONDS = 60.0
+RESTORE_SECONDS = 60.0
 _HOLD_SECONDS = 3.0
 """How long a service may take to stop writing, and to say that it did."""
 
@@ -102,7 +102,7 @@ async def restore(request: Request) -> Response:
     """Have a system of a cluster restored in place, halted; the TradingSystem's `status.restore` says how far it is."""
     wanted = await read_model(request, RestoreAsked)
     asked = RestoreBackup(wanted.backup_id, wanted.location)
-    return await relay(request, "backup", "restore_backup", asked, budget=_RESTORE_SECONDS)
+    return await relay(request, "backup", "restore_backup", asked, budget=RESTORE_SECONDS)
 
 
 @router.delete("/v1/restores/{restore}", dependencies=OPERATE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -11,11 +12,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from bellwether.backups.asking import HALT_SECONDS, REST_SECONDS
 from bellwether.backups.service import BackupService, create
 from bellwether.messages.backup import BackupRestored, EndRestore, RestoreBackup, RestoreEnded, RestoreRequest
 from bellwether.messages.trading import Halt, HaltState
 from bellwether.naming import DECLARATION_BUCKET, RESTORE_KEY
-from bellwether.runtime.call import Call
+from bellwether.runtime.call import BUDGET, Call
 from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
@@ -44,9 +46,13 @@ class Asked:
         )
         return found
 
-    async def refused(self, backup: str = BACKUP, location: str | None = None) -> tuple[str, str]:
+    async def refused(
+        self, backup: str = BACKUP, location: str | None = None, budget: float = BUDGET
+    ) -> tuple[str, str]:
         with pytest.raises(RpcError) as found:
-            await self.restore(backup, location)
+            await self.system.call(
+                "backup", "restore_backup", RestoreBackup(backup, location), BackupRestored, budget=budget
+            )
         return found.value.code, found.value.message
 
     async def shown(self) -> Any:
@@ -62,6 +68,8 @@ async def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     halts: list[str] = []
 
     async def restorable(_: BackupService, backup: str, location: str | None) -> Any:
+        if location == "silent":
+            await asyncio.Event().wait()
         if backup != BACKUP:
             raise RpcError("BACKUP_FAILED", f"location far has no backup {backup} of demo")
         return {"location": location or "far"}
@@ -121,6 +129,12 @@ async def test_what_cannot_be_restored_touches_nothing(
     refusal = await asked.refused(backup, location)
     assert refusal[0] == code
     assert words in refusal[1]
+    assert (asked.halts, await asked.shown()) == ([], None)
+
+
+async def test_a_location_that_does_not_answer_is_given_up_while_there_is_time_to_say_so(asked: Asked) -> None:
+    refusal = await asked.refused(location="silent", budget=HALT_SECONDS + REST_SECONDS + 0.1)
+    assert refusal == ("RESTORE_REFUSED", "no location said in time that it has this backup: ask again")
     assert (asked.halts, await asked.shown()) == ([], None)
 
 

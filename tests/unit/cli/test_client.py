@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from bellwether.cli.client import (
+    TIMEOUT_SECONDS,
     CommandError,
     HttpClient,
     KubectlClient,
@@ -24,7 +25,9 @@ from bellwether.cli.client import (
     trusted,
 )
 from bellwether.cli.options import target_of
+from bellwether.cli.restoring_in_place import ANSWER_SECONDS
 from bellwether.cli.show_traces import Node, build_tree, duration
+from bellwether.gateway.backups import RESTORE_SECONDS
 from bellwether.local.state import lock_held
 
 KUBECTL = """#!/bin/sh
@@ -114,6 +117,23 @@ def test_a_system_is_looked_for_where_kubectl_would_look(
     with pytest.raises(CommandError):
         make_client(Target(system="demo", context="there"))
     assert kubectl.read_text().strip() == "--context=there config view --minify -o jsonpath={..namespace}"
+
+
+def test_an_answer_that_the_gateway_takes_long_for_is_waited_for(
+    kubectl: Path, forwarded: list[tuple[str, str | None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    send = HttpClient.send
+
+    def counted(self: HttpClient, *arguments: Any, **query: Any) -> Any:
+        waits.append(self._seconds)
+        return send(self, *arguments, **query)
+
+    monkeypatch.setattr(HttpClient, "send", counted)
+    for seconds in (1.0, ANSWER_SECONDS):
+        make_client(Target(system="demo", namespace="default"), environ={}, seconds=seconds).get("/v1/orders")
+    assert waits == [TIMEOUT_SECONDS, ANSWER_SECONDS]
+    assert ANSWER_SECONDS > RESTORE_SECONDS
 
 
 def test_kubectls_own_words_are_the_error(kubectl: Path) -> None:

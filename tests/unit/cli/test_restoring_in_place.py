@@ -21,7 +21,7 @@ ROWS = [
 def test_the_newest_complete_one_is_meant_or_that_of_a_session() -> None:
     assert newest(ROWS, None) == "20261126T213000Z"
     assert newest(ROWS, "2026-11-25") == "20261125T213000Z"
-    with pytest.raises(CommandError, match="no complete backup of session 2026-11-27"):
+    with pytest.raises(CommandError, match="among the 4 newest there is no complete backup of session 2026-11-27"):
         newest(ROWS, "2026-11-27")
 
 
@@ -55,6 +55,12 @@ def test_it_is_watched_to_the_end_of_this_very_restore(
     assert (found["outcome"], found["message"]) == ("Refused", "no room")
     said = [line.strip() for line in capsys.readouterr().err.splitlines()]
     assert said == ["the operator has not taken it up yet", "Stopping: waiting", "Ended: no room"]
+
+
+def test_one_that_another_came_before_is_not_watched_for_ever() -> None:
+    other = row("Stopping", "waiting", "2026-11-27T22:00:05Z") | {"backup": "20261125T213000Z"}
+    with pytest.raises(CommandError, match="another restore was asked for since, of backup 20261125T213000Z: waiting"):
+        restoring_in_place._watched(Statuses(other), "demo", AT)  # type: ignore[arg-type]
 
 
 def test_a_system_that_was_deleted_meanwhile_ends_it() -> None:
