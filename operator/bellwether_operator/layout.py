@@ -9,7 +9,7 @@ from typing import Any
 from bellwether.change.layouts import laid_out, of_other_profile
 from bellwether.render.kubernetes import Manifest, RenderContext
 from bellwether.render.kubernetes.context import LABEL_COMPONENT, NATS
-from bellwether.render.kubernetes.filling import InPlace, location_of
+from bellwether.render.kubernetes.filling import RestoreOrder, location_of
 from bellwether.render.kubernetes.networkpolicies import fill_policy, restore_policy
 from bellwether.spec.models import TradingSystem
 from bellwether_operator.backups.filling import fill_job_of
@@ -27,7 +27,7 @@ class Layout:
     """Components whose workloads are there and are to have no pods."""
     restore: Restore = field(default_factory=Restore)
     """What claims are made from."""
-    in_place: InPlace | None = None
+    in_place: RestoreOrder | None = None
     """What a Job is to put in the place of what the volumes hold."""
     other_declaration: str | None = None
     """In words, that the volumes which are there are those of the other profile: then nothing is started."""
@@ -45,7 +45,7 @@ def layout(
     quiesced: bool = False,
     backup: Mapping[str, Any] | None = None,
     said: str = "",
-    in_place: InPlace | None = None,
+    in_place: RestoreOrder | None = None,
 ) -> Layout:
     """Return what is to be rendered now.
 

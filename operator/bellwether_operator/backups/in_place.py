@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NamedTuple
 
-from bellwether.render.kubernetes.filling import InPlace
+from bellwether.render.kubernetes.filling import RestoreOrder
 from bellwether_operator.gateway_view import RestoreAsked
 from bellwether_operator.observe.kinds import Observed
 from bellwether_operator.report.finding import instant, instant_of
@@ -60,11 +60,11 @@ class RestoreRow(NamedTuple):
         return self.step in {"Stopping", "Restoring"}
 
     @property
-    def order(self) -> InPlace | None:
+    def order(self) -> RestoreOrder | None:
         """What the Job is to do; None where there is to be none."""
         if self.step != "Restoring":
             return None
-        return InPlace(self.request, self.backup, self.location, instant(self.started + PATIENCE))
+        return RestoreOrder(self.request, self.backup, self.location, instant(self.started + PATIENCE))
 
     @property
     def words(self) -> str:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -48,14 +48,6 @@ _WHICH = {
     "systemd": options.option("systemd", Annotated[bool, _SYSTEMD], default=False),
     "file": options.option("file", Annotated[Path | None, _FILE]),
 }
-
-
-class Wanted(NamedTuple):
-    """Which backup a person meant: by id, by session, else the newest; of one location or of any."""
-
-    id: str | None
-    session: str | None
-    location: str | None
 
 
 @dataclass(frozen=True)

@@ -203,11 +203,10 @@ def restorable(
         place, system = which.system(from_services=from_services)
         lost: list[str] = []
         try:
-            location, manifest = found_in(opened_repositories(place, system, which.location, lost), system, backup)
+            location = found_in(opened_repositories(place, system, which.location, lost), system, backup)
         except BackupError as error:
             raise CommandError("; ".join([str(error), *lost])) from error
-        answer = {"location": location, "cut": manifest.cut.isoformat(), "session": str(manifest.session or "")}
-        write_answer(output, answer, [f"{backup} is in {location}, of {manifest.cut:%Y-%m-%d %H:%M} UTC"])
+        write_answer(output, {"location": location}, [location])
 
 
 @app.command()

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from bellwether.cli.backup_choice import Id, SessionDay, Wanted, Which, found_backup, of_system, say, words
+from bellwether.cli.backup_choice import Id, SessionDay, Which, found_backup, of_system, say, words
 from bellwether.cli.client import CommandError
 from bellwether.cli.options import confirm, target_of
 
@@ -66,7 +66,7 @@ def restore(
         if name is not None or handles:
             raise typer.BadParameter("--system restores that system in place: leave out --as and --handles")
         target = target_of(None, None, cluster, namespace, context)
-        restore_in_place(target, Wanted(backup, session, which.location), yes=yes)
+        restore_in_place(target, backup, session, which.location, yes=yes)
         return
     if name is not None:
         _print_restoring(backup, name, namespace, handles=handles)

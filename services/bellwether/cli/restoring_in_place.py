@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bellwether.cli.backup_choice import Wanted, say
+from bellwether.cli.backup_choice import say
 from bellwether.cli.client import CommandError, Target, make_client
 from bellwether.cli.kubectl import Kubectl
 from bellwether.cli.options import confirm
@@ -18,22 +18,24 @@ ANSWER_SECONDS = 70.0
 _SYSTEMS = "tradingsystems.bellwether.dev"
 
 
-def restore_in_place(target: Target, wanted: Wanted, *, yes: bool) -> None:
-    """Ask for it, report how far it is, and return once the restored system is up, halted.
+def restore_in_place(
+    target: Target, wanted: str | None, session: str | None, location: str | None, *, yes: bool
+) -> None:
+    """Ask for a backup by id, by session, or for the newest; report how far it is until the system is up, halted.
 
     Raises:
         CommandError: with the reason, if it is refused.
     """
     client = make_client(target, seconds=ANSWER_SECONDS)
-    if wanted.id is not None and wanted.session is not None:
+    if wanted is not None and session is not None:
         raise CommandError("give an ID or --session, not both")
-    backup = wanted.id or newest(client.get("/v1/backups")["backups"], wanted.session)
+    backup = wanted or newest(client.get("/v1/backups")["backups"], session)
     confirm(
         f"Restore {backup} in place of what {target.system} holds? It is halted, and has no pods meanwhile.", yes=yes
     )
     # By kubectl: the gateway is gone in the middle of it.
     kubectl = Kubectl(target.context, target.namespace)
-    asked = client.send("POST", "/v1/restores", {"backup_id": backup, "location": wanted.location})
+    asked = client.send("POST", "/v1/restores", {"backup_id": backup, "location": location})
     say(f"asked for {backup} of {asked['location']}; it goes on without you")
     row = _watched(kubectl, str(target.system), str(asked["at"]))
     if row["outcome"] != "Restored":

@@ -18,13 +18,22 @@ _FAILED = 1
 
 
 def run_command(arguments: Sequence[str]) -> int:
-    """Run one of the commands that argparse reads; return its exit code. Errors are reported in words."""
+    """Run one of the commands that argparse reads; return its exit code. Errors are reported in words.
+
+    It is 3 for what a backup, a repository or a volume has against it, where trying again cannot help.
+    """
+    from bellwether.backups.errors import FUTILE, BackupError
+
     if arguments[0] == "nats":
         return _nats(arguments[1:])
     given = _parser().parse_args(list(arguments))
     command: Callable[[argparse.Namespace], int] = given.command
     try:
         return command(given)
+    except BackupError as error:
+        # On one line: of a pod that failed the last one is reported.
+        sys.stderr.write(f"error: {visible(str(error))}\n")
+        return FUTILE if error.final else _FAILED
     except Exception as error:
         if not _expected(error):
             raise
@@ -34,24 +43,13 @@ def run_command(arguments: Sequence[str]) -> int:
 
 def _expected(error: Exception) -> bool:
     """Whether an error is one that its message explains: those are reported without a traceback."""
-    from bellwether.backups.errors import BackupError
     from bellwether.gateway.auth import TokenError
     from bellwether.local.files import RunError
     from bellwether.local.nats import NatsMissing
     from bellwether.runtime.errors import StartRefused
     from bellwether.storage.store import StoreError
 
-    known = (
-        BackupError,
-        TokenError,
-        NatsMissing,
-        RunError,
-        StartRefused,
-        StoreError,
-        ValueError,
-        TimeoutError,
-        OSError,
-    )
+    known = (TokenError, NatsMissing, RunError, StartRefused, StoreError, ValueError, TimeoutError, OSError)
     return isinstance(error, known)
 
 

@@ -17,12 +17,11 @@ import shutil
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
 
 from bellwether.backups.errors import BackupError
 from bellwether.backups.locations import LocationError, Machine, opened, repositories
 from bellwether.backups.making import VERIFIED, ours
-from bellwether.backups.manifest import MANIFEST, Manifest, decode
+from bellwether.backups.manifest import MANIFEST, decode
 from bellwether.backups.restic import Repository
 from bellwether.backups.secrets import SecretError
 from bellwether.backups.source import Say
@@ -32,24 +31,16 @@ from bellwether.local.filling import Unfit, copy_parts, fits, parts_of
 from bellwether.local.state import RunDirectory
 from bellwether.local.unpacking import fetched, rebuilt, scratch
 from bellwether.local.volumes import Adoption, make_own
+from bellwether.render.kubernetes.filling import RestoreOrder
+from bellwether.spec.fields import parse_instant
 from bellwether.spec.models import TradingSystem
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 _MEBIBYTE = 2**20
 
 
-class RestoreOrder(NamedTuple):
-    """What is to take the place of what is there."""
-
-    request: str
-    backup: str
-    location: str
-    until: datetime
-    """When what may pass is waited for no longer (aware)."""
-
-
-def restorable(found: Iterable[tuple[Repository, str]], system: TradingSystem, backup: str) -> tuple[str, Manifest]:
-    """Return in which of some locations a backup is that can take the place of a system's state, and its manifest.
+def restorable(found: Iterable[tuple[Repository, str]], system: TradingSystem, backup: str) -> str:
+    """Return in which of some locations a backup is that can take the place of a system's state.
 
     Raises:
         BackupError: if it is in none, is not complete, or does not fit what the system declares.
@@ -57,21 +48,21 @@ def restorable(found: Iterable[tuple[Repository, str]], system: TradingSystem, b
     lacking = []
     for repository, location in found:
         try:
-            return location, _checked(repository, system, backup)
+            _check(repository, system, backup)
         except BackupError as error:
             lacking.append(str(error))
+        else:
+            return location
     raise Unfit("; ".join(lacking) or f"there is no location with backup {backup}")
 
 
-def _checked(repository: Repository, system: TradingSystem, backup: str) -> Manifest:
+def _check(repository: Repository, system: TradingSystem, backup: str) -> None:
     snapshot = ours(repository, system.metadata.name).get(backup)
     if snapshot is None:
         raise Unfit(f"{repository.where} has no backup {backup} of {system.metadata.name}")
     if VERIFIED not in snapshot.tags:
         raise Unfit(f"backup {backup} is not complete: it was never found whole in {repository.where}")
-    manifest = decode(repository.read(snapshot.id, MANIFEST), snapshot.tag("manifest"))
-    fits(manifest, system)
-    return manifest
+    fits(decode(repository.read(snapshot.id, MANIFEST), snapshot.tag("manifest")), system)
 
 
 def restore_in_place(
@@ -97,8 +88,8 @@ def restore_in_place(
         if isinstance(error, OSError) and error.errno in _NO_ROOM:
             raise Unfit(f"there is no room for backup {order.backup}: {error}") from error
         final = isinstance(error, BackupError) and error.final
-        if not final and now() >= order.until:
-            raise Unfit(f"{error} (tried until {order.until:%H:%M:%S} UTC)") from error
+        if not final and now() >= parse_instant(order.until):
+            raise Unfit(f"{error} (tried until {order.until})") from error
         raise
     exchange.decide(volumes, Exchanged(order.request, order.backup))
     exchange.finish(volumes)
@@ -111,7 +102,7 @@ def _lay_ready(system: TradingSystem, volumes: list[Path], machine: Machine, ord
         repository = opened(location, machine, make=False)
     except (LocationError, SecretError) as error:
         raise Unfit(str(error)) from error
-    _checked(repository, system, order.backup)
+    _check(repository, system, order.backup)
     pieces, ready = scratch(machine, "incoming"), scratch(machine, "restored")
     try:
         manifest = fetched(repository, system.metadata.name, order.backup, pieces, say)

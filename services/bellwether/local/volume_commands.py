@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import sys
 from pathlib import Path
-
-from bellwether.runtime.terminal import visible
-
-_FAILED = 1
 
 
 def add_volumes(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -85,6 +80,10 @@ def _add_restore_volumes(commands: argparse._SubParsersAction[argparse.ArgumentP
     restore.set_defaults(command=_restore_volumes)
 
 
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
 def _adopt(given: argparse.Namespace) -> int:
     from datetime import UTC, datetime
 
@@ -99,18 +98,13 @@ def _adopt(given: argparse.Namespace) -> int:
 
 
 def _fill(given: argparse.Namespace) -> int:
-    from bellwether.backups.errors import FUTILE, BackupError
     from bellwether.local.backup_places import of_services
     from bellwether.local.filling import fill, having
     from bellwether.runtime.config import ProcessConfig
 
     place = of_services(ProcessConfig.from_environment())
-    try:
-        with having(given.volumes):
-            key = fill(place.system(), given.volumes, place.machine(), lambda line: print(line, flush=True))
-    except BackupError as error:
-        sys.stderr.write(f"error: {visible(str(error))}\n")
-        return FUTILE if error.final else _FAILED
+    with having(given.volumes):
+        key = fill(place.system(), given.volumes, place.machine(), _say)
     print(f"restored {key}: it starts halted", flush=True)
     return 0
 
@@ -118,50 +112,33 @@ def _fill(given: argparse.Namespace) -> int:
 def _restore_volumes(given: argparse.Namespace) -> int:
     from datetime import UTC, datetime
 
-    from bellwether.backups.errors import FUTILE, BackupError
     from bellwether.local.backup_places import of_services
     from bellwether.local.filling import having
-    from bellwether.local.in_place import RestoreOrder, restore_in_place
+    from bellwether.local.in_place import restore_in_place
+    from bellwether.render.kubernetes.filling import RestoreOrder
     from bellwether.runtime.config import ProcessConfig
-    from bellwether.spec.fields import parse_instant
 
     place = of_services(ProcessConfig.from_environment())
-    order = RestoreOrder(given.request, given.backup, given.location, parse_instant(given.until))
-    try:
-        with having(given.volumes):
-            restore_in_place(
-                place.system(),
-                given.volumes,
-                place.machine(),
-                order,
-                lambda line: print(line, flush=True),
-                now=lambda: datetime.now(UTC),
-            )
-    except (BackupError, OSError) as error:
-        sys.stderr.write(f"error: {visible(str(error))}\n")
-        return FUTILE if isinstance(error, BackupError) and error.final else _FAILED
+    order = RestoreOrder(given.request, given.backup, given.location, given.until)
+    with having(given.volumes):
+        restore_in_place(place.system(), given.volumes, place.machine(), order, _say, now=lambda: datetime.now(UTC))
     return 0
 
 
 def _look(given: argparse.Namespace) -> int:
     import json
 
-    from bellwether.backups.errors import FUTILE, BackupError
     from bellwether.local.volumes import look
 
-    try:
-        if given.restore is None:
-            found = look(given.volumes, given.expect)
-        else:
-            # What it loads has no room in the pod that only reads.
-            from bellwether.local.drill import drill_on
+    if given.restore is None:
+        found = look(given.volumes, given.expect)
+    else:
+        # What it loads has no room in the pod that only reads.
+        from bellwether.local.drill import drill_on
 
-            found = drill_on(given.volumes, given.restore)
-        if given.decide is not None:
-            found["decisions"] = _decide(given.volumes, given.decide, given.release)
-    except BackupError as error:
-        sys.stderr.write(f"error: {visible(str(error))}\n")
-        return FUTILE if error.final else _FAILED
+        found = drill_on(given.volumes, given.restore)
+    if given.decide is not None:
+        found["decisions"] = _decide(given.volumes, given.decide, given.release)
     text = json.dumps(found, sort_keys=True)
     if given.write is not None:
         given.write.write_text(text)

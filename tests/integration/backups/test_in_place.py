@@ -19,9 +19,10 @@ from bellwether.backups.making import VERIFIED
 from bellwether.backups.restic import Repository
 from bellwether.local import exchange, in_place
 from bellwether.local.filling import copy_parts, parts_of
-from bellwether.local.in_place import RestoreOrder, restorable, restore_in_place
+from bellwether.local.in_place import restorable, restore_in_place
 from bellwether.local.state import RunDirectory
 from bellwether.local.volumes import Adoption, adopt
+from bellwether.render.kubernetes.filling import RestoreOrder
 from bellwether.spec.models import TradingSystem
 from integration.backups.conftest import EVENTS, Lab
 from integration.backups.test_backup import counts, last_event, models
@@ -78,7 +79,7 @@ def in_use(lab: Lab, root: Path, components: Sequence[str]) -> Volumes:
 
 
 def order(backup: str, request: str = "20261127T220000Z", until: datetime = NOW + timedelta(hours=1)) -> RestoreOrder:
-    return RestoreOrder(request, backup, "disk", until)
+    return RestoreOrder(request, backup, "disk", f"{until:%Y-%m-%dT%H:%M:%SZ}")
 
 
 def restored(lab: Lab, volumes: Volumes, wanted: RestoreOrder, system: TradingSystem | None = None) -> None:
@@ -123,7 +124,7 @@ async def test_each_volume_gets_what_is_its_component_s_own_and_a_kill_is_made_g
     def killed(*_: object) -> None:
         raise Killed
 
-    for name in ("_checked", "fetched", "make_own", "copy_parts"):
+    for name in ("_check", "fetched", "make_own", "copy_parts"):
         with monkeypatch.context() as patched:
             patched.setattr(in_place, name, killed)
             with pytest.raises(Killed):
@@ -181,7 +182,7 @@ async def test_what_cannot_be_restored_is_said_and_all_is_as_it_was(
 ) -> None:
     made = await lab.make("full")
     volumes = in_use(lab, tmp_path / "volumes", COMPACT)
-    wanted = order(made.id)._replace(**changes)  # type: ignore[arg-type]
+    wanted = order(made.id)._replace(**changes)
     with pytest.raises(BackupError, match=words) as reported:
         await asyncio.to_thread(restored, lab, volumes, wanted, of_cluster(lab, **trading))
     assert reported.value.final
@@ -234,8 +235,7 @@ async def test_a_volume_without_room_is_named_with_what_it_needs(
 async def test_only_a_backup_that_was_found_whole_can_be_asked_for(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     made = await lab.make("full")
     system, repository = of_cluster(lab), lab.repository()
-    location, manifest = restorable([(repository, "disk")], system, made.id)
-    assert (location, manifest.id) == ("disk", made.id)
+    assert restorable([(repository, "disk")], system, made.id) == "disk"
     with pytest.raises(BackupError, match=r"declare spec\.trading\.initialCash"):
         restorable([(repository, "disk")], of_cluster(lab, initialCash="5"), made.id)
     snapshots = Repository.snapshots

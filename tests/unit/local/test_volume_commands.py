@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bellwether.backups.errors import BackupError
 from bellwether.local import filling, in_place
 from bellwether.local.commands import run_command
 from bellwether.local.filling import LOCK
@@ -38,3 +39,19 @@ def test_nobody_else_has_the_volumes_while_they_are_changed(
     assert tried == [name]
     with (tmp_path / "market-data" / LOCK).open() as other:
         fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@pytest.mark.parametrize("final", [True, False])
+def test_the_exit_code_says_whether_trying_again_can_help(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *, final: bool
+) -> None:
+    (tmp_path / "nats").mkdir()
+
+    def failed(*_: Any, **__: Any) -> str:
+        raise type("Failed", (BackupError,), {"final": final})("location far:\nwrong")
+
+    monkeypatch.setattr("bellwether.local.backup_places.Place.system", lambda _: None)
+    monkeypatch.setattr(in_place, "restore_in_place", failed)
+    assert run_command(["restore-volumes", *RESTORE, "--volumes", str(tmp_path)]) == (3 if final else 1)
+    # A Job's pod that failed is asked for its last line.
+    assert capsys.readouterr().err.count("\n") == 1

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bellwether.render.kubernetes import RenderContext, derive_keyring, render
-from bellwether.render.kubernetes.filling import InPlace, fill_job, location_of, restore_job
+from bellwether.render.kubernetes.filling import RestoreOrder, fill_job, location_of, restore_job
 from bellwether.render.kubernetes.networkpolicies import fill_policy, restore_policy
 from bellwether.render.kubernetes.workloads import claims_of
 from bellwether.spec.models import TradingSystem
@@ -108,7 +108,7 @@ def test_one_pod_without_keys_restores_all_volumes_in_place_and_ends_only_by_its
     metadata = {"name": "demo", "namespace": "trade", "uid": "u-1"}
     spec = {"profile": "standard", "backup": {"locations": [CLAIM, S3]}}
     system = TradingSystem.model_validate({"metadata": metadata, "spec": spec})
-    order = InPlace("20261127T220000Z", "20261126T213000Z", "far", "2026-11-27T23:00:00Z")
+    order = RestoreOrder("20261127T220000Z", "20261126T213000Z", "far", "2026-11-27T23:00:00Z")
     job = restore_job(system, CONTEXT, order)
     assert job["metadata"]["name"] == "demo-restore-volumes-20261127t220000z"
     assert "activeDeadlineSeconds" not in job["spec"]

@@ -39,7 +39,7 @@ KEPT_SECONDS = 86_400
 """How long one that has ended can be looked at; one that has failed to fill is then tried once more."""
 
 
-class InPlace(NamedTuple):
+class RestoreOrder(NamedTuple):
     """What is to take the place of what a system's volumes hold."""
 
     request: str
@@ -50,7 +50,7 @@ class InPlace(NamedTuple):
     """Until when what may pass is waited for, as a status writes it."""
 
 
-def location_of(system: TradingSystem, restore: InPlace) -> BackupLocation | None:
+def location_of(system: TradingSystem, restore: RestoreOrder) -> BackupLocation | None:
     """Return the location that a backup is restored from; None where it is declared no more."""
     backup = system.spec.backup
     known = () if backup is None else backup.repositories_in_cluster
@@ -78,7 +78,7 @@ def restore_name(system: TradingSystem, request: str) -> str:
     return f"{child_name(system, RESTORE)}-{request.lower()}"
 
 
-def restore_job(system: TradingSystem, context: RenderContext, restore: InPlace) -> Manifest:
+def restore_job(system: TradingSystem, context: RenderContext, restore: RestoreOrder) -> Manifest:
     """Return the Job that puts a backup in the place of what a system's volumes hold.
 
     It has no deadline: ended between two renames, it would leave volumes that are of neither state.
