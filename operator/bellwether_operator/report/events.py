@@ -78,7 +78,7 @@ def restores(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[EventR
         return [_restore(kind, reason, f"{what}: {after['message']}", after)]
     if before.get("requested") == after["requested"]:
         return []
-    return [_restore("Normal", Reason.RESTORING, f"{what} is restored in place, the system has no pods", after)]
+    return [_restore("Normal", Reason.RESTORING, f"{what} is to be restored in place, without pods meanwhile", after)]
 
 
 def _restore(kind: str, reason: Reason, note: str, row: Mapping[str, Any]) -> EventRecord:

@@ -19,10 +19,10 @@ from typing import Any
 
 import msgspec
 
-from bellwether.backups.asking import Asking
 from bellwether.backups.errors import FUTILE
 from bellwether.backups.overdue import drill_overdue, drilled_on, overdue
 from bellwether.backups.records import Record, Records
+from bellwether.backups.restore_requests import RestoreRequests
 from bellwether.backups.source import stores
 from bellwether.messages.alarms import alarm
 from bellwether.messages.backup import (
@@ -77,10 +77,10 @@ class BackupService:
         """The TradingBackup's that is made, or was made last."""
         self._step = self._said = ""
         self._drill: asyncio.Task[None] | None = None
-        self._asking = Asking(service.context, self._restorable)
+        self._restores = RestoreRequests(service.context, self._restorable)
         if self._pod:
-            service.on_start(self._asking.start)
-            service.on_stop(self._asking.stop)
+            service.on_start(self._restores.start)
+            service.on_stop(self._restores.stop)
 
     async def create_backup(self, request: CreateBackup, call: Call) -> BackupMade:
         """Make a backup; whoever asks while one is made waits for the same one.
@@ -169,11 +169,12 @@ class BackupService:
         What is restored takes the place of this very process, so the answer is that it was asked for.
 
         Raises:
-            RpcError: PRODUCTION_REFUSED, NO_BACKUP_DECLARED, NOT_HERE, or RESTORE_FROM_OUTSIDE; and those of `Asking`.
+            RpcError: PRODUCTION_REFUSED, NO_BACKUP_DECLARED, NOT_HERE, or RESTORE_FROM_OUTSIDE; and those of
+                `RestoreRequests.ask`.
         """
         self._checked(request.location)
         if self._pod:
-            return await self._asking.ask(request, call)
+            return await self._restores.ask(request, call)
         raise RpcError(
             "RESTORE_FROM_OUTSIDE",
             f"a restore ends this process: run `bellwether restore {request.backup_id}` beside it, which checks the "
@@ -182,7 +183,7 @@ class BackupService:
 
     async def end_restore(self, request: EndRestore, call: Call) -> RestoreEnded:
         """Take note that a restore in place is over: another one can be asked for."""
-        return await self._asking.end(request)
+        return await self._restores.end(request)
 
     async def list_backups(self, request: ListBackups, call: Call) -> Backups:
         """Return what is known of backups, newest first.
@@ -204,7 +205,7 @@ class BackupService:
 
         In a cluster: the restore in place that was asked for and is not over.
         """
-        asked, declared = self._asking.under_way, self._declared()
+        asked, declared = self._restores.under_way, self._declared()
         if asked is not None:
             return {"restore": msgspec.to_builtins(asked) | {"id": asked.id}}
         if self._root is None or declared is None:
@@ -255,8 +256,9 @@ class BackupService:
         if not drills:
             self._drill = asyncio.get_running_loop().create_task(self._test(str(made["id"])), name="drill")
 
-    async def _restorable(self, backup_id: str, location: str | None) -> Any:
-        return await self._run(["restorable", backup_id, *([] if location is None else ["--location", location])])
+    async def _restorable(self, backup_id: str, location: str | None) -> str:
+        words = ["restorable", backup_id, *([] if location is None else ["--location", location])]
+        return str((await self._run(words))["location"])
 
     async def _test(self, backup_id: str) -> None:
         try:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bellwether.backups.asking import HALT_SECONDS, REST_SECONDS
+from bellwether.backups.restore_requests import HALT_SECONDS, REST_SECONDS
 from bellwether.backups.service import BackupService, create
 from bellwether.messages.backup import BackupRestored, EndRestore, RestoreBackup, RestoreEnded, RestoreRequest
 from bellwether.messages.trading import Halt, HaltState
@@ -67,12 +67,12 @@ class Asked:
 async def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Asked]:
     halts: list[str] = []
 
-    async def restorable(_: BackupService, backup: str, location: str | None) -> Any:
+    async def restorable(_: BackupService, backup: str, location: str | None) -> str:
         if location == "silent":
             await asyncio.Event().wait()
         if backup != BACKUP:
             raise RpcError("BACKUP_FAILED", f"location far has no backup {backup} of demo")
-        return {"location": location or "far"}
+        return location or "far"
 
     def trader(context: ServiceContext) -> Service:
         service = Service("paper-trading", context)

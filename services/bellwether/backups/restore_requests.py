@@ -11,7 +11,6 @@ import logging
 import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import msgspec
 
@@ -33,11 +32,11 @@ _ID = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 
 _log = logging.getLogger(__name__)
 
-Find = Callable[[str, str | None], Awaitable[Any]]
+Find = Callable[[str, str | None], Awaitable[str]]
 """Says in which location a backup is that can be restored, or raises RpcError with the reason why none can."""
 
 
-class Asking:
+class RestoreRequests:
     """The restore in place of one system that is under way, if one is."""
 
     def __init__(self, context: ServiceContext, find: Find) -> None:
@@ -86,7 +85,7 @@ class Asking:
                 )
             try:
                 async with asyncio.timeout(call.remaining - HALT_SECONDS - REST_SECONDS):
-                    found = await self._find(request.backup_id, request.location)
+                    location = await self._find(request.backup_id, request.location)
             except TimeoutError:
                 raise RpcError(
                     "RESTORE_REFUSED", "no location said in time that it has this backup: ask again"
@@ -94,7 +93,7 @@ class Asking:
             except RpcError as error:
                 raise RpcError("RESTORE_REFUSED", error.message) from error
             await self._halt(request.backup_id, call)
-            asked = self._request(request.backup_id, str(found["location"]))
+            asked = self._request(request.backup_id, location)
             await self._keep(asked)
             return BackupRestored(asked.backup_id, REQUESTED, asked.location, asked.at)
 
