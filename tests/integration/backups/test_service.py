@@ -12,10 +12,13 @@ from bellwether.backups.service import create
 from bellwether.market.declared import BACKUP_TASK
 from bellwether.market.slots import slots
 from bellwether.messages.backup import BackupMade, BackupRestored, Backups, CreateBackup, ListBackups, RestoreBackup
+from bellwether.messages.scheduling import SlotJobs
 from bellwether.runtime.errors import RpcError
+from bellwether.scheduling import service as scheduling
 from bellwether.scheduling.time_settings import read
 from bellwether.spec.models import TradingSystem
 from bellwether.topology import SERVICES
+from harness.replayed import until
 from harness.system import running
 from integration.backups.conftest import Lab, system_of
 
@@ -85,3 +88,27 @@ def test_the_backup_of_a_session_is_due_half_an_hour_after_its_close_and_on_no_c
     # Thanksgiving is closed, the day after it is a half day.
     assert due == [datetime(2026, 11, 25, 21, 30, tzinfo=UTC), datetime(2026, 11, 27, 18, 30, tzinfo=UTC)]
     assert BACKUP_TASK not in {task.name for task in read(system).tasks}
+
+
+@pytest.mark.parametrize("local", [True, False])
+async def test_the_scheduler_of_a_local_run_alone_has_backups_made(tmp_path: Path, local: bool) -> None:
+    if local:
+        (tmp_path / "identity.json").touch()
+    spec = {
+        "symbols": ["CBA.AX"],
+        "data": {"provider": "csv", "csv": {"directory": "bars"}},
+        "backup": {
+            "locations": [{"name": "disk", "kind": "folder", "path": "/srv/backup", "secretRef": {"name": "repo"}}],
+            "schedule": {},
+        },
+    }
+    system = TradingSystem.model_validate({"metadata": {"name": "kept"}, "spec": spec})
+    rows = {"scheduler": SERVICES["scheduler"]}
+    options: dict[str, Any] = {"data_dir": tmp_path / "data", "declaration": system, "rows": rows}
+    async with running({"scheduler": scheduling.create}, **options) as found:
+
+        async def tasks() -> dict[str, datetime]:
+            reported: SlotJobs = await found.call("scheduler", "list_slots", None, SlotJobs)
+            return reported.since_by_task
+
+        assert (BACKUP_TASK in await until(tasks)) is local
