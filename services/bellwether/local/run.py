@@ -151,6 +151,7 @@ class LocalRun:
         self._edge = edge
         self._start = start
         self._stopping = asyncio.Event()
+        self._nats_lost = False
 
     async def run(self) -> int:
         """Come up, tell of it, and go down when asked to."""
@@ -160,25 +161,36 @@ class LocalRun:
         who = identity(self._directory)
         live = self._file.spec.clock.mode == "live"
         nats = NatsChild(self._directory, write_keys(self._directory, who), always_sync=live)
+        watch: asyncio.Task[None] | None = None
         try:
             say(f"{self._file.metadata.name}: {_in_words(self._file)}")
             say(f"  state       {self._directory.root}")
             await nats.start()
+            watch = asyncio.create_task(self._stop_with(nats))
             say(f"  NATS        {nats.url}")
             if self._file.spec.network.ca_bundle_ref is not None and self._edge.ca_bundle is None:
                 say("  network     caBundleRef names a ConfigMap; on one machine set BELLWETHER_CA_BUNDLE to a file")
             return await self._with_nats(nats, who)
         finally:
+            if watch is not None:
+                watch.cancel()
             await nats.stop()
             self._directory.run_file.unlink(missing_ok=True)
             say(f"stopped; the state is kept in {self._directory.root}, run again to go on")
+
+    async def _stop_with(self, nats: NatsChild) -> None:
+        """Stop once NATS has ended by itself, also while services start: they would wait for it for good."""
+        code = await nats.ended()
+        self._nats_lost = True
+        say(f"  nats-server ended with {code}; {self._directory.nats_log} says more")
+        self._stopping.set()
 
     async def _with_nats(self, nats: NatsChild, who: Identity) -> int:
         await bootstrap(nats.url, self._directory.keys / "bootstrap.nk")
         system = await self._declare(nats.url)
         async with self._services(nats.url, system, who) as process:
             if process is None:
-                return 0
+                return int(self._nats_lost)
             say(f"  services    {', '.join(process.services)}")
             narrator = Narrator(process.services["gateway"], say)
             await narrator.listen()
@@ -191,25 +203,19 @@ class LocalRun:
             for line in hints(self._directory.root, system.spec.symbols[0]):
                 say(line)
             say(f"  end         {'Ctrl-C' if sys.stdin.isatty() else 'bellwether stop'}")
-            return await self._until_stopped(narrator, nats)
+            return await self._until_stopped(narrator)
 
-    async def _until_stopped(self, narrator: Narrator, nats: NatsChild) -> int:
+    async def _until_stopped(self, narrator: Narrator) -> int:
         """Return 0 when asked to stop, 1 when NATS ended by itself, or the replay or a slot of it had failed."""
         narration = asyncio.ensure_future(narrator.narrate())
-        stopping = asyncio.ensure_future(self._stopping.wait())
-        nats_ended = asyncio.ensure_future(nats.ended())
         try:
-            await asyncio.wait({stopping, nats_ended}, return_when=asyncio.FIRST_COMPLETED)
+            await self._stopping.wait()
         finally:
-            for task in (narration, stopping):
-                task.cancel()
-            await asyncio.gather(narration, stopping, return_exceptions=True)
-        if nats_ended.done():
-            say(f"  nats-server ended with {nats_ended.result()}; {self._directory.nats_log} says more")
-            return 1
-        nats_ended.cancel()
-        say("  stopping")
-        return 1 if narrator.failed else 0
+            narration.cancel()
+            await asyncio.gather(narration, return_exceptions=True)
+        if not self._nats_lost:
+            say("  stopping")
+        return int(self._nats_lost or narrator.failed)
 
     async def _declare(self, url: str) -> TradingSystem:
         """Choose the declaration, and write it where the services look."""

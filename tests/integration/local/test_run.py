@@ -197,6 +197,21 @@ def test_a_run_whose_nats_ends_says_so_and_ends_too(run: Run) -> None:
     assert not left_over(run.folder)
 
 
+def test_a_run_whose_nats_ends_while_services_start_ends_too(tmp_path: Path) -> None:
+    run = Run(tmp_path / "state")
+    try:
+        run.until("  NATS ")
+        log, end = run.folder / "bellwether.log", time.monotonic() + DEADLINE
+        while "is connected to NATS" not in (log.read_text() if log.exists() else ""):
+            assert time.monotonic() < end
+        (nats,) = [one for one in psutil.Process(run.process.pid).children() if "nats-server" in one.name()]
+        nats.kill()
+        assert run.process.wait(DEADLINE) == 1
+        run.until("nats-server ended with -9")
+    finally:
+        run.process.kill()
+
+
 def test_what_a_killed_run_leaves_does_not_stop_the_next(run: Run) -> None:
     run.until("dashboard")
     run.process.kill()
