@@ -28,6 +28,14 @@ def due_slot(records: list[Record], spec: TradingSystemSpec, now: datetime) -> S
     return None if made else past[-1]
 
 
+def resting(records: list[Record], slot: Slot, now: datetime) -> str | None:
+    """Return in words that a slot's backup failed and is not yet to be made again; each pause is twice the last."""
+    failed = next((one for one in reversed(records) if one.state == "failed" and one.started >= slot.due), None)
+    if failed is None or now >= (again := failed.started + (failed.started - slot.due)):
+        return None
+    return f"backup {failed.id} failed: {failed.reason}; it is made again from {again:%H:%M} UTC on"
+
+
 def drilled_on(declared: Backup, session: str) -> bool:
     """Whether the backup of a session is to be restored for a test."""
     return declared.drill is not None and _WEEKDAYS[date.fromisoformat(session).weekday()] in declared.drill.weekdays

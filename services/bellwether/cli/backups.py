@@ -72,14 +72,16 @@ def create(
         assert system.spec.backup is not None  # noqa: S101 (repositories refuses it)
         slot = None
         if due:
-            from bellwether.backups.overdue import drilled_on, due_slot
+            from bellwether.backups.overdue import drilled_on, due_slot, resting
             from bellwether.backups.service import full_or_incremental
 
-            records = place.records.all("backup")
-            slot = due_slot(records, system.spec, datetime.now(UTC))
+            records, now = place.records.all("backup"), datetime.now(UTC)
+            slot = due_slot(records, system.spec, now)
             if slot is None:
                 write_answer(output, None, ["no backup is due"])
                 return
+            if (reason := resting(records, slot, now)) is not None:
+                raise CommandError(reason)
             full = full or full_or_incremental("auto", records, system.spec.backup) == "full"
         order = BackupRequest(
             system.metadata.name,

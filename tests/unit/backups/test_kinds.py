@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
-from bellwether.backups.overdue import drill_overdue, drilled_on, due_slot, overdue
+from bellwether.backups.overdue import drill_overdue, drilled_on, due_slot, overdue, resting
 from bellwether.backups.records import Record
 from bellwether.backups.service import full_or_incremental
 from bellwether.spec.backup import Backup, BackupDrill
@@ -68,6 +69,18 @@ def test_a_backup_is_due_after_the_close_for_as_long_as_it_is_of_use_and_until_i
     assert due_slot([], spec(backup=None), NOW) is None
     replayed = {"clock": {"mode": "replay", "from": "2009-01-02"}, "data": {"provider": "replay"}}
     assert due_slot([], spec(**replayed), NOW) is None
+
+
+def test_one_that_failed_is_made_again_after_pauses_that_double() -> None:
+    slot = due_slot([], spec(), NOW)
+    assert slot is not None
+    failed = msgspec.structs.replace(
+        record(0, state="failed", reason="full disk"), started=slot.due + timedelta(minutes=20)
+    )
+    said = resting([failed], slot, slot.due + timedelta(minutes=39))
+    assert said == "backup d0 failed: full disk; it is made again from 19:10 UTC on"
+    assert resting([failed], slot, slot.due + timedelta(minutes=40)) is None
+    assert resting([record(1, state="failed"), record(1)], slot, NOW) is None
 
 
 def test_a_drill_follows_the_backup_of_a_declared_weekday() -> None:
