@@ -26,6 +26,7 @@ from bellwether.runtime.bootstrap import bootstrap
 from bellwether.runtime.declaration import encode_declaration
 from bellwether.runtime.nats_bus import NatsBus
 from bellwether.spec.models import TradingSystem
+from harness.until import DEADLINE
 
 EVENTS = 40
 PASSWORD = "correct-horse-battery"
@@ -100,7 +101,7 @@ async def _fill(root: Path, trained: Path) -> None:
         await bootstrap(url, seed)
         bus = NatsBus(url, "market-data", directory.keys / "market-data.nk")
         await bus.start()
-        await bus.wait_connected(10)
+        assert await bus.wait_connected(DEADLINE)
         for number in range(EVENTS):
             subject = event_subject("normal", "market_data_updated")
             await bus.publish_event(subject, b"x" * 20_000, message_id=f"event-{number}")

@@ -34,6 +34,7 @@ from bellwether.render.parts import declaration_text
 from bellwether.runtime.declaration import encode_declaration
 from bellwether.runtime.nats_bus import NatsBus
 from harness.s3 import PROGRAM, Server
+from harness.until import DEADLINE
 from integration.backups.conftest import EVENTS, Lab
 
 pytestmark = pytest.mark.integration
@@ -78,7 +79,7 @@ async def last_event(root: Path) -> tuple[int, int]:
     async with nats_over(directory) as url:
         bus = NatsBus(url, BOOTSTRAP, directory.keys / f"{BOOTSTRAP}.nk")
         await bus.start()
-        await bus.wait_connected(10)
+        assert await bus.wait_connected(DEADLINE)
         state = (await bus.api("$JS.API.STREAM.INFO.EVENTS", {}))["state"]
         await bus.close()
     return state["messages"], state["last_seq"]

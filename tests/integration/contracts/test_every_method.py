@@ -23,6 +23,7 @@ from bellwether.runtime.rpc import Method
 from bellwether.service_row import PRIORITIES
 from bellwether.topology import BUILT_IN_METHODS, SERVICES
 from harness.system import System, running
+from harness.until import DEADLINE
 
 pytestmark = pytest.mark.integration
 
@@ -48,14 +49,14 @@ async def ask(
     method: str,
     params: Any,
     *,
-    budget: float = 5.0,
+    budget: float = DEADLINE,
     body: bytes = b"",
     source: str = "test",
 ) -> Reply:
     """Send a request as any program can, and return the reply."""
     request = {"request_id": "r-1", "source": source, "budget": budget, "params": params}
     sent = body or json.dumps(request).encode()
-    return decode_reply(await system.context.bus.request(rpc_subject(service, method), sent, timeout=20.0))
+    return decode_reply(await system.context.bus.request(rpc_subject(service, method), sent, timeout=2 * DEADLINE))
 
 
 def replaced(system: System, service: str, name: str, handler: Handler) -> Method:
@@ -184,10 +185,10 @@ async def test_a_handler_that_crashes_hangs_or_says_too_much_is_answered_for(sys
 
         return question
 
-    assert await through_all(with_handler(crash, 5.0), "INTERNAL", "failed; its log has the reason") == {}
+    assert await through_all(with_handler(crash, DEADLINE), "INTERNAL", "failed; its log has the reason") == {}
     # Long enough for all of them to begin on a busy machine.
     assert await through_all(with_handler(hang, 10.0), "DEADLINE_EXCEEDED", "did not end in time", at_once=True) == {}
-    assert await through_all(with_handler(babble, 5.0), "REPLY_TOO_LARGE", "ask for less") == {}
+    assert await through_all(with_handler(babble, DEADLINE), "REPLY_TOO_LARGE", "ask for less") == {}
     # None of it ended a service.
     for service in SERVICES:
         assert (await ask(system, service, "health", {})).status == "success"

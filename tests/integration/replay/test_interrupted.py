@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from harness.replayed import until
+from harness.until import DEADLINE
 
 pytestmark = pytest.mark.integration
 
@@ -43,7 +44,7 @@ def test_it_ends_with_130_and_goes_on_to_the_whole_sum(trained: Path, tmp_path: 
         try:
             asyncio.run(until(has_started))
             process.send_signal(signal.SIGINT)
-            said = process.communicate(timeout=60)
+            said = process.communicate(timeout=DEADLINE)
         finally:
             process.kill()
     assert (process.returncode, said[0]) == (130, "")

@@ -126,7 +126,7 @@ async def test_a_shutdown_call_ends_the_process(tmp_path: Path) -> None:
         assert await caller.wait_connected(DEADLINE)
         answer = json.loads(
             await caller.request(
-                "bw.rpc.shop.shutdown", b'{"request_id":"1","source":"cli","budget":5}', timeout=DEADLINE
+                "bw.rpc.shop.shutdown", b'{"request_id":"1","source":"cli","budget":60}', timeout=DEADLINE
             )
         )
         assert answer["result"] == {"status": "shutting_down"}
