@@ -26,7 +26,6 @@ from bellwether.messages.scheduling import ReplayState
 from bellwether.messages.trading import Account, LedgerCheck, ListOrders, Orders, Positions
 from bellwether.runtime.config import ProcessConfig
 from bellwether.runtime.errors import RpcError
-from bellwether.runtime.footprint import use_large_pages
 from bellwether.runtime.history import PAGE
 from bellwether.runtime.logs import configure_logs
 from bellwether.runtime.memory_bus import MemoryBroker
@@ -213,8 +212,6 @@ async def _to_the_end(services: ServiceCaller, stopping: asyncio.Event) -> tuple
         if state.state == "failed":
             raise RunError(f"the replay failed: {state.error}")
         if began is None and state.state != "waiting":
-            # By now bars and model are there.
-            use_large_pages()
             began = time.monotonic()
         if state.state == "complete":
             progress.end()

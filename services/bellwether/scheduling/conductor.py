@@ -24,6 +24,7 @@ from bellwether.messages.models import LoadModel, ModelInfo
 from bellwether.messages.scheduling import ReplayCompleted, ReplayState
 from bellwether.runtime.clock import monotonic
 from bellwether.runtime.errors import RpcError
+from bellwether.runtime.footprint import use_large_pages
 from bellwether.runtime.service import Service
 from bellwether.scheduling import claims, tables
 from bellwether.scheduling.effects import ALL_FAILED, TRIED_AGAIN, make_durable, perform
@@ -149,6 +150,9 @@ class Conductor:
         await self.load()
         try:
             await self._wait_until_ready()
+            if self._service.context.config.group_commit:
+                # Bars and model are there, and no step has to wait for it.
+                use_large_pages()
             self.progress.state = "running"
             self.progress.error = None
             _log.info("replay %s: %d sessions, %s", self.run, len(self._line.sessions), self._where())
