@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import date, datetime
+from itertools import pairwise
 
 import msgspec
 
 from bellwether.market.sessions import Calendar
-from bellwether.messages.market_data import Bar
+from bellwether.messages.market_data import PRICE_SLACK, Bar
 from bellwether.messages.market_data import Evidence as Reported
 
 
@@ -25,7 +26,7 @@ class Evidence(msgspec.Struct, frozen=True):
         closed: the newest session that is over at `as_of`. Its bar may be there before it is expected.
         off_calendar: rows on days without a session, which were passed over.
         held_back: why market-data holds the symbol back; empty when it does not.
-        plausible: whether it is known that all figures are plausible and all steps small (`all_plausible`).
+        plausible: whether it is known that no single bar, and no step between two, is odd (`all_plausible`).
     """
 
     symbol: str
@@ -66,7 +67,9 @@ HUNDRED = (80.0, 125.0)
 
 
 def all_plausible(bars: Sequence[Bar], before: Sequence[Bar] = ()) -> bool:
-    """Return whether all figures of bars are surely right and all steps surely small: most bars are.
+    """Return whether all figures of bars are surely right, no row is repeated and all steps are surely small.
+
+    Most bars are like that, and most rules ask about single bars or steps.
 
     `before` are bars of which it is known: where they lead up to the last of the bars, only that one is looked at.
     """
@@ -76,6 +79,7 @@ def all_plausible(bars: Sequence[Bar], before: Sequence[Bar] = ()) -> bool:
     closes = [bar.close for bar in fresh]
     return (
         _plausible(fresh)
+        and not any(figures_of(later) == figures_of(earlier) for earlier, later in pairwise(fresh))
         and _within(closes, closes, HUNDRED[0] - 1.0)
         and _within(closes, [bar.open for bar in fresh], SURELY_SMALL)
     )
@@ -85,8 +89,24 @@ def _plausible(bars: Sequence[Bar]) -> bool:
     """Return whether all figures are surely right, at a fraction of what looking at each costs."""
     prices = [price for bar in bars for price in (bar.open, bar.high, bar.low, bar.close)]
     volumes = [bar.volume for bar in bars]
-    # A sum is below infinity only if every part is a number.
-    return bool(bars) and min(prices) > 0.0 <= min(volumes) and sum(prices) < math.inf > sum(volumes)
+    return (
+        bool(bars)
+        and min(prices) > 0.0 < min(volumes)
+        # A sum is below infinity only if every part is a number.
+        and sum(prices) < math.inf > sum(volumes)
+        and not any(map(has_prices_out_of_order, bars))
+    )
+
+
+def has_prices_out_of_order(bar: Bar) -> bool:
+    """Return whether open or close lies outside of high and low."""
+    high, low = bar.high + PRICE_SLACK, bar.low - PRICE_SLACK
+    return high < bar.open or high < bar.close or low > bar.open or low > bar.close
+
+
+def figures_of(bar: Bar) -> tuple[float, ...]:
+    """Return the prices and the volume of a bar."""
+    return (bar.open, bar.high, bar.low, bar.close, bar.volume)
 
 
 def _within(before: Sequence[float], after: Sequence[float], factor: float) -> bool:

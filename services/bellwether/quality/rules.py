@@ -15,8 +15,8 @@ from itertools import pairwise
 from statistics import median
 from typing import NamedTuple
 
-from bellwether.messages.market_data import PRICE_SLACK, Bar
-from bellwether.quality.evidence import HUNDRED, Evidence
+from bellwether.messages.market_data import Bar
+from bellwether.quality.evidence import HUNDRED, Evidence, figures_of, has_prices_out_of_order
 
 WINDOW = 260
 """Bars that are looked at: about a year of sessions."""
@@ -207,14 +207,9 @@ def _stale(evidence: Evidence) -> Breach | None:
 
 @_rule(40, "Open or close lies outside of high and low.", "Correct the row at the source.")
 def _price_order(evidence: Evidence) -> Breach | None:
-    odd = [
-        bar
-        for bar in evidence.bars[-RECENT:]
-        if bar.high + PRICE_SLACK < bar.open
-        or bar.high + PRICE_SLACK < bar.close
-        or bar.low - PRICE_SLACK > bar.open
-        or bar.low - PRICE_SLACK > bar.close
-    ]
+    if evidence.plausible:
+        return None
+    odd = [bar for bar in evidence.bars[-RECENT:] if has_prices_out_of_order(bar)]
     if not odd:
         return None
     bar = odd[-1]
@@ -233,10 +228,12 @@ def _price_order(evidence: Evidence) -> Breach | None:
     "The source fills gaps with the row before: take the repeated rows out.",
 )
 def _repeated_rows(evidence: Evidence) -> Breach | None:
+    if evidence.plausible:
+        return None
     same = [
         after
         for before, after in _pairs(evidence, RECENT)
-        if before.close == after.close and after.volume > 0.0 and _figures(before) == _figures(after)
+        if after.volume > 0.0 and figures_of(before) == figures_of(after)
     ]
     if not same:
         return None
@@ -254,6 +251,8 @@ def _repeated_rows(evidence: Evidence) -> Breach | None:
     "A share that hardly trades cannot be bought at the price that is stated: take it out of symbols.",
 )
 def _no_volume(evidence: Evidence) -> Breach | None:
+    if evidence.plausible:
+        return None
     newest = evidence.bars[-NEWEST:]
     empty = [bar for bar in newest if bar.volume == 0.0]
     if not empty:
@@ -370,10 +369,6 @@ def _split_ratio(factor: float) -> str | None:
     if abs(size / near - 1.0) > SPLIT_TOLERANCE:
         return None
     return f"{near:g}:1" if factor < 1.0 else f"1:{near:g}"
-
-
-def _figures(bar: Bar) -> tuple[float, ...]:
-    return (bar.open, bar.high, bar.low, bar.close, bar.volume)
 
 
 def _count(number: int, word: str) -> str:

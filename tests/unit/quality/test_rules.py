@@ -75,6 +75,10 @@ def test_one_wrong_figure_in_the_newest_bar_is_not_all_plausible() -> None:
         wrong = [*bars[:-1], msgspec.structs.replace(bars[-1], **{name: value})]
         assert not all_plausible(wrong, bars[:-1]), name
     assert not all_plausible([*bars[:-1], msgspec.structs.replace(bars[-1], open=bars[-2].close * 1.345)], bars[:-1])
+    for newest in ({"low": bars[-1].close + 0.05}, {"high": bars[-1].open - 0.05}, {"volume": 0.0}):
+        assert not all_plausible([*bars[:-1], msgspec.structs.replace(bars[-1], **newest)], bars[:-1]), newest
+    again = msgspec.structs.replace(bars[-2], session=bars[-1].session)
+    assert not all_plausible([*bars[:-1], again], bars[:-1]), "a repeated row"
     assert not all_plausible([bars[0], *bars[2:-1], bars[5]], bars), "other bars than those that are known"
 
 
