@@ -36,7 +36,7 @@ from bellwether.storage.store import Store
 
 T = TypeVar("T")
 
-_LOOK_SECONDS = 0.2
+_LOOK_SECONDS = 0.5
 _BUDGET = 120.0
 _INTERRUPTED = 130
 _GOES_ON = "the same command goes on from here"
@@ -205,17 +205,18 @@ def _rare_collections() -> Iterator[None]:
 
 async def _to_the_end(services: ServiceCaller, stopping: asyncio.Event) -> tuple[ReplayState | None, float]:
     """Return the final state and how long the replay itself took, or none when asked to stop."""
-    began: float | None = None
+    began = time.monotonic()
     progress = Progress()
     while not stopping.is_set():
         state = await services.ask("scheduler", "get_replay", None, ReplayState)
         if state.state == "failed":
             raise RunError(f"the replay failed: {state.error}")
-        if began is None and state.state != "waiting":
+        if state.state == "waiting":
+            # It begins after this look, and may be over at the next.
             began = time.monotonic()
         if state.state == "complete":
             progress.end()
-            return state, time.monotonic() - (began or time.monotonic())
+            return state, time.monotonic() - began
         progress.show(state)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stopping.wait(), _LOOK_SECONDS)

@@ -55,3 +55,14 @@ def test_it_ends_with_130_and_goes_on_to_the_whole_sum(trained: Path, tmp_path: 
     found = json.loads(done.stdout)
     assert (found["sessions"], found["decisions"]) == (SESSIONS, SESSIONS * 4 * 2)
     assert found["ledger_violations"] == []
+
+
+def test_the_rate_of_a_replay_that_is_over_at_the_first_look_is_by_the_time_that_it_took(
+    trained: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(trained, tmp_path / "ml-model")
+    command = [*COMMAND, "--data", str(tmp_path), "--to", "2009-01-06"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+    found = json.loads(done.stdout)
+    assert found["seconds"] > 0
+    assert found["decisions_per_second"] == pytest.approx(24 / found["seconds"], rel=0.05)
