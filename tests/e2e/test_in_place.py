@@ -4,6 +4,7 @@ import contextlib
 import json
 import shlex
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -67,6 +68,17 @@ def asked(lab: Lab, backup: str) -> Iterator[subprocess.Popen[str]]:
             running.kill()
 
 
+@contextlib.contextmanager
+def silent(server: Server) -> Iterator[None]:
+    """Have a server not answer for a while."""
+    assert server.process is not None
+    server.process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        server.process.send_signal(signal.SIGCONT)
+
+
 def job_of(lab: Lab) -> Object | None:
     found = [one for one in lab.items(NAMESPACE, "jobs") if one["metadata"]["name"].startswith(f"{NAME}-restore-")]
     return found[0] if found else None
@@ -107,16 +119,20 @@ def story(lab: Lab, bucket: Server, tmp_path_factory: pytest.TempPathFactory) ->
         later = eventually("it trades on", waits.FIRST_FILLS, lambda: filled(system) - after)
         kept = in_bucket(url, made, tmp_path_factory.mktemp("kept"))
         volume = lab.env.storage() / "volumes" / bound(lab, f"data-{NAME}-0", NAMESPACE) / "data"
-        with asked(lab, made) as command:
-            eventually("the Job", waits.BACKED_UP, lambda: job_of(lab))
+        with asked(lab, made) as command, contextlib.ExitStack() as middle:
+            assert command.stdout is not None
+            assert any("asked for" in line for line in command.stdout)
             # The operator is killed in the middle: the Job goes on, and nothing else.
-            with lab.without_operator():
+            with silent(bucket):
+                eventually("the Job", waits.BACKED_UP, lambda: job_of(lab))
+                middle.enter_context(lab.without_operator())
+            with middle:
                 eventually("the volume is restored", waits.BACKED_UP, lambda: ended(lab))
                 restored = held(volume, scratch)
                 (aside,) = volume.glob("before-restore-*")
                 former = orders_in(aside, scratch)
-            said, _ = command.communicate(timeout=waits.SYSTEM_READY + waits.OPERATOR_BACK)
-            code = command.returncode
+            code = command.wait(timeout=waits.SYSTEM_READY + waits.OPERATOR_BACK)
+            said = command.stdout.read()
         row = system.resource()["status"]["restore"]
         system.wait_ready(waits.SYSTEM_READY)
         yield Story(before, after, later, kept, restored, former, code, said, row, system)
@@ -165,9 +181,11 @@ def test_what_cannot_be_restored_is_refused_before_anything_is_touched(story: St
     system = story.system
     pods = system.pods()
     with system.gateway("token") as client:
+        before = client.get("/v1/account").raise_for_status().json()
         reply = client.post("/v1/restores", json={"backup_id": "20010101T000000Z"})
         refusal: dict[str, Any] = reply.json()["error"]
         assert (reply.status_code >= 400, refusal["code"]) == (True, "RESTORE_REFUSED"), json.dumps(refusal)
         assert "has no backup 20010101T000000Z of first" in refusal["message"]
-        assert client.get("/v1/account").raise_for_status().json()["halted"] is False
+        account = client.get("/v1/account").raise_for_status().json()
+        assert [account[name] for name in ("halts", "newest_halt")] == [before["halts"], before["newest_halt"]]
     assert system.pods() == pods
