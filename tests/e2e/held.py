@@ -15,6 +15,7 @@ from bellwether.local.backup_places import nats_over
 from bellwether.local.state import RunDirectory
 from bellwether.render.nats import BOOTSTRAP
 from bellwether.runtime.nats_bus import NatsBus
+from harness.until import DEADLINE
 
 STORES = ("bars.db", "decisions.db", "ledger.db", "slots.db")
 NATS_FOLDER = "nats"
@@ -77,7 +78,7 @@ async def _streams(root: Path) -> dict[str, tuple[int, int]]:
     async with nats_over(directory) as url:
         bus = NatsBus(url, BOOTSTRAP, directory.keys / f"{BOOTSTRAP}.nk")
         await bus.start()
-        await bus.wait_connected(10)
+        assert await bus.wait_connected(DEADLINE)
         try:
             listed = await bus.api("$JS.API.STREAM.LIST", {})
         finally:

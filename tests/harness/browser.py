@@ -28,7 +28,7 @@ def dumped(url: str, profile: Path, *options: str, milliseconds: int) -> subproc
         *(browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}", *options),
         *(f"--virtual-time-budget={milliseconds}", "--dump-dom", url),
     ]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
 
 def asked_hosts(log: Path) -> set[str]:

@@ -20,7 +20,7 @@ from devcluster.errors import ClusterError
 Object = dict[str, Any]
 DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-TIMEOUT = 60.0
+TIMEOUT = 120.0
 DELETED_SECONDS = 120.0
 
 

@@ -39,7 +39,7 @@ spec:
   data: {provider: yahoo, yahoo: {historyYears: 4}}
 """
 SAMPLE = Path(__file__).parents[3] / "manifests" / "samples" / "asx-banks.yaml"
-PREPARE = timedelta(seconds=30)
+PREPARE = timedelta(seconds=45)
 """So long before the minute of its open the session is declared: an edit of a system that runs, which is in force at
 once, so that no start has to be done by then."""
 DEADLINE = 240.0
@@ -104,7 +104,7 @@ def the_sample(day: Day, **override: str | bool) -> dict[str, Any]:
     spec["trading"]["currency"] = EXCHANGES[day.exchange][2]
     spec["data"]["yahoo"] = {"delay": "5s"}
     for task in spec["tasks"]:
-        task["offset"] = "20s" if task["anchor"] == "close" else "-10s"
+        task["offset"] = "20s" if task["anchor"] == "close" else "-20s"
     return document
 
 
@@ -142,7 +142,7 @@ def filled_on(ledger: Path, day: Day) -> list[tuple[str]]:
         return found.fetchall()
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_the_sample_fills_orders_of_a_session_that_an_override_opens(tmp_path: Path) -> None:
     day = Day.today(("XASX", "XNYS"), range(4, 23))
     document = the_sample(day, closed=True)
