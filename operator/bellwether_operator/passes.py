@@ -72,7 +72,7 @@ class Memory:
     forcing: bool = False
     """Whether the last pass had the trader stopped: its pods are down by our hand."""
     unkept: frozenset[str] = frozenset()
-    """What the API server dropped of the last status: the definition of TradingSystem is older than this operator."""
+    """What was left out of the last status: the definition of TradingSystem is older than this operator."""
     next_at: float | None = None
     """When the time itself asks for another pass (monotonic seconds): an open or close, a slot, the end of a pause."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -37,6 +38,7 @@ EVENT_LIMIT = 16 * 1024 * 1024
 """No event of a watch has more bytes: etcd takes objects of 1.5 MiB, each byte of which may take six in JSON."""
 EVENTS_AT_MOST = 50
 """Events about one object: the same one again is counted, not made again."""
+_UNDECLARED = re.compile(r"\.status\.(\w+)[^:\n]*: field not declared in schema")
 _CONFLICT = 409
 _NOT_FOUND = 404
 _TOO_MANY = 429
@@ -149,15 +151,26 @@ class Client:
     async def apply_status(
         self, namespace: str, name: str, status: Mapping[str, Any], kind: Kind = SYSTEMS
     ) -> dict[str, Any]:
-        """Apply the status of a system, or of another object with one, and return the object."""
+        """Apply the status of a system, or of another object with one, and return the object.
+
+        What an older definition of its kind does not declare is left out: else nothing would be said at all.
+        """
         body = {
             "apiVersion": kind.api_version,
             "kind": kind.kind,
             "metadata": {"name": name, "namespace": namespace},
             "status": status,
         }
-        query = {"fieldManager": MANAGER, "force": "true"}
-        return await self._call("PATCH", kind.path(namespace, name) + "/status", query, body, APPLY_PATCH)
+        path, query = kind.path(namespace, name) + "/status", {"fieldManager": MANAGER, "force": "true"}
+        try:
+            return await self._call("PATCH", path, query, body, APPLY_PATCH)
+        except ApiError as error:
+            undeclared = _UNDECLARED.search(error.message)
+            if undeclared is None or undeclared[1] not in status:
+                raise
+        # The server names one at a time.
+        declared = {each: value for each, value in status.items() if each != undeclared[1]}
+        return await self.apply_status(namespace, name, declared, kind)
 
     async def get(self, kind: Kind, namespace: str, name: str) -> dict[str, Any] | None:
         """Return an object, or None when there is none of that name."""

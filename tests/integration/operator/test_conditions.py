@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from bellwether_operator.apply.client import ApiError, Client
 from bellwether_operator.report.finding import CONDITIONS
 from bellwether_operator.settings import Settings
 from devcluster import build
@@ -309,3 +310,16 @@ def test_the_documented_commands_give_argocd_the_script(kube: Kube, tmp_path: Pa
         "url": "https://argo",
         "resource.customizations.health.bellwether.dev_TradingSystem": script,
     }
+
+
+async def test_what_an_older_definition_does_not_declare_is_left_out_of_a_status(kube: Kube) -> None:
+    await kube.apply(system(kube))
+    client = await Client.connect(str(kube.cluster.kubeconfig))
+    try:
+        newer = {"observedGeneration": 7, "newer": {"a": 1}, "release": "1", "newest": "b"}
+        reply = await client.apply_status(kube.namespace, "demo", newer)
+        with pytest.raises(ApiError, match="observedGeneration"):
+            await client.apply_status(kube.namespace, "demo", {"observedGeneration": "x"})
+    finally:
+        await client.close()
+    assert (reply["status"]["release"], {"newer", "newest"} & set(reply["status"])) == ("1", set())

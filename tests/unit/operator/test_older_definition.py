@@ -1,4 +1,4 @@
-"""A definition of TradingSystem older than the operator: nothing is done by what it drops of a status."""
+"""A definition of TradingSystem older than the operator: nothing is done by what it does not keep of a status."""
 
 from __future__ import annotations
 
