@@ -108,7 +108,7 @@ async def running(
         broker = MemoryBroker()
         connect = broker.connect
         admin: BusAdmin = broker.connect("bootstrap")
-        await ensure(admin, bus_plan(rows, ack_wait=ack_wait))
+        await ensure(admin, bus_plan(rows, ack_wait=ack_wait, one_process=group_commit))
     config = ProcessConfig(data_dir=data_dir, sampling=sampling, group_commit=group_commit)
     config = replace(config, complete_data=complete_data)
     clock = clock or ReplayClock(START)

@@ -177,7 +177,7 @@ class ServiceCaller:
 async def running(system: TradingSystem, data: Path, sampling: float) -> AsyncIterator[ServiceCaller]:
     """Run all services but the gateway over a bus in memory."""
     broker = MemoryBroker()
-    await ensure(broker.connect("bootstrap"), bus_plan())
+    await ensure(broker.connect("bootstrap"), bus_plan(one_process=True))
     config = replace(ProcessConfig(), system=system.metadata.name, data_dir=data, sampling=sampling, group_commit=True)
     config = replace(config, complete_data=True)
     names = [name for name in named_services("all") if name != "gateway"]

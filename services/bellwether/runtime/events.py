@@ -11,8 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, get_args
 
@@ -22,9 +21,10 @@ from opentelemetry.trace import SpanKind
 from bellwether.messages import envelope
 from bellwether.naming import EVENT_STREAM, consumer_name
 from bellwether.runtime.bus import BusError, Delivery, Pull
-from bellwether.runtime.call import BUDGET, Call, bury, decode_as, mark_failed
+from bellwether.runtime.call import BUDGET, Call, bury, decode_as
 from bellwether.runtime.clock import monotonic
 from bellwether.runtime.context import ServiceContext
+from bellwether.runtime.handled import HandledEvents
 from bellwether.runtime.logs import LogContext, log_context
 from bellwether.runtime.metrics import ServiceMetrics
 from bellwether.runtime.rpc import describe_handler
@@ -36,10 +36,10 @@ from bellwether.wiring import consumed_types, matches
 CONCURRENCY = 16
 HEARTBEAT_SECONDS = 10.0
 LOWEST_TURN = 10
-REMEMBERED = 1_000
-"""Newest events whose end is known without asking the store. Only the events of the last step are asked for: two for
-each symbol. Each takes 330 bytes, in every service that handles events."""
+TOGETHER = 64
+"""Events at most that are handled in one piece of work."""
 
+_NOT_ACKNOWLEDGED = "event %s could not be acknowledged and comes again: %s"
 _log = logging.getLogger(__name__)
 
 
@@ -55,12 +55,17 @@ class RetryPolicy:
         return self.pauses[min(attempt, len(self.pauses)) - 1]
 
 
+Together = Callable[[Sequence[tuple[envelope.Event[Any], Call]]], Awaitable[None]]
+
+
 class Subscriber(NamedTuple):
     """One handler of events, and the type that its annotation gives the event's data."""
 
     pattern: str
     handler: Callable[..., Awaitable[None]]
     data: Any
+    together: Together | None = None
+    """Handles several, where they wait one behind the other and the service takes its events in order."""
 
 
 class Lanes:
@@ -70,6 +75,7 @@ class Lanes:
         self._pulls = pulls
         self._lowest_first = pulls[::-1]
         self._taken = 0
+        self._last: Pull | None = None
 
     def take(self) -> Delivery | None:
         """Return the next event, or none."""
@@ -78,72 +84,23 @@ class Lanes:
         for pull in order:
             delivery = pull.take()
             if delivery is not None:
+                self._last = pull
                 return delivery
         self._taken -= 1
         return None
 
-
-class _Waiter:
-    """Somebody who waits for events."""
-
-    __slots__ = ("future", "left")
-
-    def __init__(self, left: set[str]) -> None:
-        self.left = left
-        self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def give_up(self) -> None:
-        """End the wait, whatever is left."""
-        if not self.future.done():
-            self.future.set_result(None)
-
-
-class HandledEvents:
-    """Which events are done, and who waits for them."""
-
-    def __init__(self) -> None:
-        self._done: OrderedDict[tuple[str, str], bool] = OrderedDict()
-        self._waiters: dict[tuple[str, str], list[_Waiter]] = {}
-
-    def done(self, run: str, event_id: str, *, dead: bool = False) -> None:
-        """Record that an event was processed, or given up."""
-        self._done[run, event_id] = not dead
-        if len(self._done) > REMEMBERED:
-            self._done.popitem(last=False)
-        for waiter in self._waiters.pop((run, event_id), ()):
-            waiter.left.discard(event_id)
-            # One that was given up ends the wait: the rest would not make it a success.
-            if dead or not waiter.left:
-                waiter.give_up()
-
-    def missing(self, run: str, event_ids: Iterable[str]) -> list[str]:
-        """Return those that are neither processed nor given up, in the order given."""
-        return [one for one in event_ids if (run, one) not in self._done]
-
-    def dead(self, run: str, event_ids: Iterable[str]) -> list[str]:
-        """Return those that were given up."""
-        return [one for one in event_ids if self._done.get((run, one)) is False]
-
-    async def wait(self, run: str, event_ids: Iterable[str], timeout: float) -> None:
-        """Wait until all of them are done or one of them is given up, for at most `timeout` seconds."""
-        missing = self.missing(run, event_ids)
-        if not missing or self.dead(run, event_ids):
-            return
-        waiter = _Waiter(set(missing))
-        for event_id in missing:
-            self._waiters.setdefault((run, event_id), []).append(waiter)
-        # A timer of its own: `asyncio.timeout` costs three times as much, and a replay waits seven times a session.
-        timer = asyncio.get_running_loop().call_later(timeout, waiter.give_up)
-        try:
-            await waiter.future
-        finally:
-            timer.cancel()
-            for event_id in waiter.left:
-                waiting = self._waiters.get((run, event_id), [])
-                if waiter in waiting:
-                    waiting.remove(waiter)
-                if not waiting:
-                    self._waiters.pop((run, event_id), None)
+    def take_alike(self, first: Delivery, most: int) -> list[Delivery]:
+        """Return the events of the same type that wait right behind the one taken last, if none was tried before."""
+        pull, found = self._last, list[Delivery]()
+        if pull is None or first.attempts > 1:
+            return found
+        for waiting in pull.untaken()[:most]:
+            if waiting.subject != first.subject or waiting.attempts > 1:
+                break
+            taken = pull.take()
+            if taken is not None:
+                found.append(taken)
+        return found
 
 
 class EventConsumer:
@@ -175,8 +132,8 @@ class EventConsumer:
         self.handled = HandledEvents()
         self._deadlines = Deadlines()
 
-    def add(self, pattern: str, handler: Callable[..., Awaitable[None]]) -> None:
-        """Register the handler of a type or pattern.
+    def add(self, pattern: str, handler: Callable[..., Awaitable[None]], together: Together | None = None) -> None:
+        """Register the handler of a type or pattern, and what handles several at once.
 
         Raises:
             ValueError: if the pattern has a handler already.
@@ -188,7 +145,7 @@ class EventConsumer:
         arguments = get_args(event)
         if getattr(event, "__origin__", event) is not envelope.Event or len(arguments) != 1:
             raise TypeError(f"{handler.__qualname__}: an event handler takes (event: Event[T], call: Call)")
-        self.subscribers.append(Subscriber(pattern, handler, arguments[0]))
+        self.subscribers.append(Subscriber(pattern, handler, arguments[0], together))
 
     def subscriber(self, event_type: str) -> Subscriber | None:
         """Return the handler of a type: an exact name goes before a pattern, a longer pattern before a shorter."""
@@ -256,7 +213,7 @@ class EventConsumer:
                 continue
             self._in_hand[id(delivery)] = delivery
             if self._ordered:
-                await self._handle_and_forget(delivery)
+                await self._handle_in_order(delivery, lanes)
             else:
                 task = asyncio.get_running_loop().create_task(self._handle_and_forget(delivery))
                 self._tasks.add(task)
@@ -266,11 +223,22 @@ class EventConsumer:
         self._tasks.discard(task)
         self._wake.set()
 
+    async def _handle_in_order(self, first: Delivery, lanes: Lanes) -> None:
+        subscriber = self.subscriber(first.subject.rpartition(".")[2])
+        several = [first]
+        if subscriber is not None and subscriber.together is not None:
+            several += lanes.take_alike(first, TOGETHER - 1)
+            self._in_hand.update((id(one), one) for one in several)
+            if len(several) > 1 and await self._try_together(several, subscriber, subscriber.together):
+                return
+        for one in several:
+            await self._handle_and_forget(one)
+
     async def _handle_and_forget(self, delivery: Delivery) -> None:
         try:
             await self._handle(delivery)
         except BusError as error:
-            _log.warning("event %s could not be acknowledged and comes again: %s", delivery.message_id, error)
+            _log.warning(_NOT_ACKNOWLEDGED, delivery.message_id, error)
         except Exception:
             _log.exception("event %s could not be finished and comes again", delivery.message_id)
         finally:
@@ -302,11 +270,7 @@ class EventConsumer:
         while attempt <= self._retry.attempts * 3:
             failure = await self._try_once(delivery, event, subscriber)
             if failure is None:
-                self.handled.done(event.run, event.id)
-                # With a store the effect is in: wait until the bus knows, or it comes again for nothing. A replay does
-                # not wait: what comes again after a lost connection has no second effect.
-                await delivery.ack(confirmed=self._context.store is not None and self._context.clock.live)
-                self._metrics.event(event.type, "processed")
+                await self._done(delivery, event)
                 return
             reason = failure
             self._metrics.event(event.type, "failed")
@@ -327,27 +291,61 @@ class EventConsumer:
             attempt += 1
         await self._give_up(delivery, event, reason, attempt)
 
-    async def _try_once(self, delivery: Delivery, event: envelope.EventEnvelope, subscriber: Subscriber) -> str | None:
-        """Run the handler once; return what went wrong, or none."""
+    async def _done(self, delivery: Delivery, event: envelope.Event[Any]) -> None:
+        self.handled.done(event.run, event.id)
+        # With a store the effect is in: wait until the bus knows, or it comes again for nothing. A replay does
+        # not wait: what comes again after a lost connection has no second effect.
+        await delivery.ack(confirmed=self._context.store is not None and self._context.clock.live)
+        self._metrics.event(event.type, "processed")
+
+    async def _try_together(self, several: Sequence[Delivery], subscriber: Subscriber, together: Together) -> bool:
+        """Handle several events in one piece of work. False: it failed, nothing has happened, each is to be tried."""
+        calls: list[Call] = []
+        try:
+            events = [envelope.decode_event(one.body) for one in several]
+            calls += [self._begin(delivery, event) for delivery, event in zip(several, events, strict=True)]
+            typed = [_typed(event, subscriber) for event in events]
+            work = together(list(zip(typed, calls, strict=True)))
+            await self._deadlines.within(calls[0].deadline, work, _late)
+        except Exception as error:
+            _log.exception("%s failed on %d events; they are tried one by one", self._context.row.name, len(several))
+            for call in calls:
+                call.mark_failed(error)
+            return False
+        finally:
+            for call in calls:
+                if call.span is not None:
+                    call.span.end()
+        for delivery, event in zip(several, events, strict=True):
+            try:
+                await self._done(delivery, event)
+            except BusError as error:
+                _log.warning(_NOT_ACKNOWLEDGED, delivery.message_id, error)
+            finally:
+                self._in_hand.pop(id(delivery), None)
+        return True
+
+    def _begin(self, delivery: Delivery, event: envelope.EventEnvelope) -> Call:
         context = self._context
         context.clock.observe(event.timestamp)
         span = self._begin_span(delivery, event.type)
-        call = Call(context, event.timestamp, event.run, event.id, monotonic() + BUDGET, span)
         log_context.set(LogContext(context.row.name, event.id, span.trace_id if span else None))
+        return Call(context, event.timestamp, event.run, event.id, monotonic() + BUDGET, span)
+
+    async def _try_once(self, delivery: Delivery, event: envelope.EventEnvelope, subscriber: Subscriber) -> str | None:
+        """Run the handler once; return what went wrong, or none."""
+        call = self._begin(delivery, event)
         try:
-            data = decode_as(event.data, subscriber.data)
-            typed = envelope.Event(
-                event.id, event.type, event.timestamp, event.source_service, event.priority, event.run, data
-            )
-            await self._deadlines.within(call.deadline, subscriber.handler(typed, call), _late)
+            work = subscriber.handler(_typed(event, subscriber), call)
+            await self._deadlines.within(call.deadline, work, _late)
         except Exception as error:
-            _log.exception("%s failed on event %s (attempt %d)", context.row.name, event.type, delivery.attempts)
-            if span is not None:
-                mark_failed(span, error)
+            name = self._context.row.name
+            _log.exception("%s failed on event %s (attempt %d)", name, event.type, delivery.attempts)
+            call.mark_failed(error)
             return f"{type(error).__name__}: {error}"
         finally:
-            if span is not None:
-                span.end()
+            if call.span is not None:
+                call.span.end()
         return None
 
     def _begin_span(self, delivery: Delivery, event_type: str) -> Span | None:
@@ -375,6 +373,11 @@ class EventConsumer:
         _log.error("event %s is a dead letter after %d attempts: %s", delivery.message_id, attempts, error)
         if event is not None:
             self.handled.done(event.run, event.id, dead=True)
+
+
+def _typed(event: envelope.EventEnvelope, subscriber: Subscriber) -> envelope.Event[Any]:
+    data = decode_as(event.data, subscriber.data)
+    return envelope.Event(event.id, event.type, event.timestamp, event.source_service, event.priority, event.run, data)
 
 
 def _late() -> TimeoutError:

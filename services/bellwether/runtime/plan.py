@@ -33,12 +33,17 @@ class BusPlan(NamedTuple):
 
 
 def bus_plan(
-    rows: Mapping[str, ServiceRow] = SERVICES, *, ack_wait: float = 30.0, max_store: int = NATS_STORE_BYTES
+    rows: Mapping[str, ServiceRow] = SERVICES,
+    *,
+    ack_wait: float = 30.0,
+    max_store: int = NATS_STORE_BYTES,
+    one_process: bool = False,
 ) -> BusPlan:
     """Return the plan of a topology: one consumer per service and priority, filtered on what it consumes.
 
     JetStream refuses a stream whose limit is beyond its store, so the limits are shares of `max_store` (bytes): a third
     for events, a twelfth for dead letters; the rest is left for the buckets and for files that are being compacted.
+    `one_process`: the bus ends with the services, so one that takes events in order may have several under way.
     """
     consumers = [
         ConsumerPlan(
@@ -46,8 +51,8 @@ def bus_plan(
             stream=EVENT_STREAM,
             subjects=tuple(event_subject(priority, event_type) for event_type in types),
             ack_wait=ack_wait,
-            # One pending at most is what keeps the order when an event comes again.
-            max_ack_pending=1 if row.ordered else 256,
+            # One pending at most is what keeps the order when an event comes again after its process has died.
+            max_ack_pending=1 if row.ordered and not one_process else 256,
         )
         for row in rows.values()
         for priority, types in consumed_types(row, rows).items()

@@ -29,7 +29,7 @@ from bellwether.runtime.clock import monotonic
 from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.declaration import Listener
 from bellwether.runtime.errors import StartRefused
-from bellwether.runtime.events import EventConsumer, RetryPolicy
+from bellwether.runtime.events import EventConsumer, RetryPolicy, Together
 from bellwether.runtime.logs import log_lines_of
 from bellwether.runtime.machine import volume_percent
 from bellwether.runtime.metrics import ServiceMetrics
@@ -93,15 +93,16 @@ class Service:
 
         return register
 
-    def on_event(self, pattern: str) -> Callable[[H], H]:
+    def on_event(self, pattern: str, together: Together | None = None) -> Callable[[H], H]:
         """Register the handler of an event type or pattern: `async def (event: Event[Struct], call: Call) -> None`.
 
         It may run more than once for one event: put the effect and `tx.claim(event.run, event.id)` into one
-        transaction.
+        transaction. `together` handles several events at once, each with its call, where they wait one behind the
+        other and the service takes events in order; if it raises, nothing may have happened: each is handled alone.
         """
 
         def register(handler: H) -> H:
-            self.consumer.add(pattern, handler)
+            self.consumer.add(pattern, handler, together)
             return handler
 
         return register

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
+from itertools import groupby
 
 from bellwether.broker.lifecycle import AT_BROKER, UNSENT
-from bellwether.messages.prediction import Prediction
+from bellwether.messages.envelope import Event
+from bellwether.messages.prediction import Prediction, PredictionGenerated
 from bellwether.messages.trading import ApproveOrder, CancelOrder, ExecuteTrade, Order, Trade
 from bellwether.runtime.call import Call
 from bellwether.runtime.errors import RpcError
@@ -33,27 +36,40 @@ class Incoming:
         self._market = market
         self._executor = executor
 
-    async def take(self, prediction: Prediction, event_id: str, call: Call) -> None:
-        """Turn a prediction into an order, a refusal, or nothing, once."""
+    async def take(self, arrived: Sequence[tuple[Event[PredictionGenerated], Call]]) -> None:
+        """Turn predictions into orders, refusals, or nothing, each once, and all in one transaction."""
 
-        def work(tx: Transaction) -> Placement | None:
-            if not tx.claim(call.run, event_id):
-                return None
-            book, latches, met = self._desk.ledger.glance(tx, call.run, prediction.prediction_id)
-            if met:
-                return None
-            now = self._desk.now_of(call)
-            book = book if book.seq else self._desk.opened(tx, call.run, now)
-            circumstances = self._desk.circumstances(tx, call.run, now, latches)
-            placed = place(prediction, call.trace_context or "", book, circumstances)
-            if placed.events:
-                self._desk.record(tx, call.run, placed.events, call)
-            self._desk.ledger.remember(tx, call.run, _seen(prediction, placed, now), may_trade=prediction.may_trade)
-            return placed
+        def work(tx: Transaction) -> list[tuple[Call, Prediction, Placement]]:
+            found: list[tuple[Call, Prediction, Placement]] = []
+            # What waited for long may be of several instants.
+            for (run, _), some in groupby(arrived, key=lambda one: (one[1].run, one[1].as_of)):
+                found += self._placed(tx, run, [(event, call) for event, call in some if tx.claim(run, event.id)])
+            return found
 
-        placed = await self._desk.store.transact(work)
-        if placed is not None:
-            _annotate(call, prediction, placed)
+        for call, prediction, placement in await self._desk.store.transact(work):
+            _annotate(call, prediction, placement)
+
+    def _placed(
+        self, tx: Transaction, run: str, arrived: Sequence[tuple[Event[PredictionGenerated], Call]]
+    ) -> list[tuple[Call, Prediction, Placement]]:
+        if not arrived:
+            return []
+        predictions = [(event.data.prediction, call) for event, call in arrived]
+        book, latches, met = self._desk.ledger.glance(tx, run, [one.prediction_id for one, _ in predictions])
+        now = self._desk.now_of(arrived[0][1])
+        book = book if book.seq else self._desk.opened(tx, run, now)
+        circumstances = self._desk.circumstances(tx, run, now, latches)
+        found: list[tuple[Call, Prediction, Placement]] = []
+        for prediction, call in predictions:
+            if prediction.prediction_id in met:
+                continue
+            met.add(prediction.prediction_id)
+            placement = place(prediction, call.trace_context or "", book, circumstances)
+            if placement.events:
+                book = self._desk.record(tx, run, placement.events, call)
+            found.append((call, prediction, placement))
+        self._desk.ledger.remember(tx, run, [_seen(prediction, placed, now) for _, prediction, placed in found])
+        return found
 
     async def trade(self, request: ExecuteTrade, call: Call) -> Trade:
         """Queue an order by hand for the next session, or refuse it; the same `client_id` gives the same order.
@@ -161,6 +177,7 @@ def _seen(prediction: Prediction, placed: Placement, now: datetime) -> Seen:
         guards=list(placed.guards),
         at=now,
         refusal=None if placed.refused is None else placed.refused.refusal,
+        may_trade=prediction.may_trade,
     )
 
 

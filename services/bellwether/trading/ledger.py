@@ -24,10 +24,9 @@ BOOKS_KEPT = 4
 
 _LAST_SEQ = "SELECT coalesce(max(seq), 0) FROM ledger_events WHERE run = ?"
 _AT_A_GLANCE = (
-    "SELECT (SELECT coalesce(max(seq), 0) FROM ledger_events WHERE run = :run), "
-    "(SELECT coalesce(max(seq), 0) FROM halts), "
-    "EXISTS (SELECT 1 FROM decisions WHERE run = :run AND prediction_id = :decision)"
+    "SELECT (SELECT coalesce(max(seq), 0) FROM ledger_events WHERE run = ?), (SELECT coalesce(max(seq), 0) FROM halts)"
 )
+_MET = "SELECT prediction_id FROM decisions WHERE run = ? AND prediction_id IN (SELECT value FROM json_each(?))"
 _EVENTS_AFTER = "SELECT data FROM ledger_events WHERE run = ? AND seq > ? ORDER BY seq"
 _EVENT = "SELECT data FROM ledger_events WHERE run = ? AND key = ?"
 # From run to run by the index: there are few of them, and many events.
@@ -73,6 +72,7 @@ class Seen(NamedTuple):
     at: datetime
     refusal: tuple[str, str, str] | None = None
     """Code, value and limit of the guard that refused it."""
+    may_trade: bool = False
 
 
 class Ledger:
@@ -90,11 +90,11 @@ class Ledger:
             return self._books[run]
         return self._book_at(tx, run, int(tx.driver.execute(_LAST_SEQ, (run,)).fetchone()[0]))
 
-    def glance(self, tx: Transaction, run: str, prediction_id: str) -> tuple[Book, tuple[Latch, ...], bool]:
-        """Return book, latches, and whether a decision was met before: all that a decision needs, in one query."""
-        values = {"run": run, "decision": prediction_id}
-        last, halt, met = tx.driver.execute(_AT_A_GLANCE, values).fetchone()
-        return self._book_at(tx, run, last), _of_run(self._latches_at(tx, halt), run), bool(met)
+    def glance(self, tx: Transaction, run: str, decisions: Sequence[str]) -> tuple[Book, tuple[Latch, ...], set[str]]:
+        """Return book, latches, and which of some decisions were met before: all that decisions need."""
+        last, halt = tx.driver.execute(_AT_A_GLANCE, (run,)).fetchone()
+        met = {row[0] for row in tx.driver.execute(_MET, (run, json.dumps(decisions)))}
+        return self._book_at(tx, run, last), _of_run(self._latches_at(tx, halt), run), met
 
     def _book_at(self, tx: Transaction, run: str, last: int) -> Book:
         self._seen = (tx, run)
@@ -146,11 +146,14 @@ class Ledger:
         project(tx, run, new)
         return self._keep(run, fold(new, book))
 
-    def remember(self, tx: Transaction, run: str, seen: Seen, *, may_trade: bool) -> None:
-        """Write down what became of a decision; a second time changes nothing."""
-        row = (run, seen.prediction_id, seen.symbol, seen.at.isoformat(), int(may_trade), seen.outcome, seen.order_id)
-        refusal = seen.refusal or (None, None, None)
-        tx.driver.execute(_ADD_DECISION, (*row, _spelled(tuple(seen.guards)), *refusal))
+    def remember(self, tx: Transaction, run: str, met: Sequence[Seen]) -> None:
+        """Write down what became of decisions; a second time changes nothing."""
+        rows = []
+        for one in met:
+            head = (run, one.prediction_id, one.symbol, one.at.isoformat(), int(one.may_trade), one.outcome)
+            refusal = one.refusal or (None, None, None)
+            rows.append((*head, one.order_id, _spelled(tuple(one.guards)), *refusal))
+        tx.driver.executemany(_ADD_DECISION, rows)
 
     def seen(self, tx: Transaction, run: str, symbol: str, prediction_id: str | None) -> Seen | None:
         """Return what became of one decision, or of a symbol's newest, one that might trade before any other."""
@@ -169,6 +172,7 @@ class Ledger:
             guards=json.loads(row["guards"]),
             at=datetime.fromisoformat(row["at"]),
             refusal=None if row["code"] is None else (row["code"], row["value"], row["limit"]),
+            may_trade=bool(row["may_trade"]),
         )
 
     def latches(self, tx: Transaction, run: str) -> tuple[Latch, ...]:

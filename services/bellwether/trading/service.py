@@ -84,9 +84,9 @@ def _register_effects(service: Service, trader: Trader) -> None:
     service.rpc("resume")(trader.halting.resume)
     service.rpc("sync_positions")(trader.reconciling.sync)
 
-    @service.on_event("prediction_generated")
+    @service.on_event("prediction_generated", together=trader.incoming.take)
     async def prediction_generated(event: Event[PredictionGenerated], call: Call) -> None:
-        await trader.incoming.take(event.data.prediction, event.id, call)
+        await trader.incoming.take([(event, call)])
 
     @service.rpc("halt", urgent=True)
     async def halt(request: messages.Halt, call: Call) -> messages.HaltState:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -14,7 +14,9 @@ from bellwether.runtime.bus import Delivery, Message, Pull
 from bellwether.runtime.call import Call
 from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.errors import RpcError
-from bellwether.runtime.events import REMEMBERED, HandledEvents, Lanes, RetryPolicy
+from bellwether.runtime.events import Lanes, RetryPolicy
+from bellwether.runtime.handled import REMEMBERED, HandledEvents
+from bellwether.runtime.plan import bus_plan
 from bellwether.runtime.service import Service
 from bellwether.service_row import ServiceRow
 from bellwether.storage.store import OutboxEvent
@@ -207,6 +209,59 @@ async def test_an_ordered_service_handles_one_at_a_time_in_order_even_when_one_f
             await call.publish_event("step", Order(str(number)), event_id=f"step-{number}")
         await until(lambda: len(handled) == 8)
         assert handled == [str(number) for number in range(8)]
+
+
+async def test_what_waits_in_order_is_handled_together_and_one_by_one_where_that_fails(tmp_path: Path) -> None:
+    """In one process, where nothing overtakes an event that comes again; `one` tells of what was handled alone."""
+    handled: list[str] = []
+    failures = {"together": 1, "3": 2}
+    may_begin = asyncio.Event()
+
+    def fail(name: str) -> None:
+        if failures.get(name, 0):
+            failures[name] -= 1
+            raise RuntimeError("not yet")
+
+    def follower(context: ServiceContext) -> Service:
+        service = Service("follower", context, retry=RetryPolicy(5, (0.01,)))
+
+        async def together(arrived: Sequence[tuple[Event[Order], Call]]) -> None:
+            fail("together")
+            assert [call.request_id for _, call in arrived] == [event.id for event, _ in arrived]
+            handled.append(" ".join(event.data.name for event, _ in arrived))
+
+        @service.on_event("step", together=together)
+        async def step(event: Event[Order], call: Call) -> None:
+            await may_begin.wait()
+            fail(event.data.name)
+            handled.append(f"one {event.data.name}")
+
+        return service
+
+    builds = {"source": lambda context: Service("source", context), "follower": follower}
+    async with running(builds, data_dir=tmp_path, rows=ORDERED, group_commit=True) as system:
+        call = system.services["source"].call()
+
+        async def publish(first: int, last: int) -> None:
+            for number in range(first, last):
+                await call.publish_event("step", Order(str(number)), event_id=f"step-{number}")
+
+        await publish(0, 1)
+        await until(lambda: system.services["follower"].consumer.in_flight == 1)
+        await publish(1, 5)
+        may_begin.set()
+        await until(lambda: len(handled) == 5)
+        await publish(5, 8)
+        await system.settle("follower", *(f"step-{number}" for number in range(8)))
+        assert handled == ["one 0", "one 1", "one 2", "one 3", "one 4", "5 6 7"]
+        assert system.services["follower"].consumer.in_flight == 0
+
+
+async def test_over_a_bus_that_outlives_the_process_one_is_under_way_at_a_time() -> None:
+    def pending(**more: bool) -> set[int]:
+        return {one.max_ack_pending for one in bus_plan(ORDERED, **more).consumers if one.name.startswith("follower")}
+
+    assert (pending(), pending(one_process=True)) == ({1}, {256})
 
 
 async def test_a_long_handler_keeps_its_event_to_itself(tmp_path: Path) -> None:
