@@ -82,7 +82,8 @@ class Finishing:
         if memory.rest is not None or not results.found.writes:  # a status of its own is no reason for another pass
             memory.rendered = None
         writes += results.found.writes + results.released.annotated + results.watched.annotated
-        return PassEnd(writes, results.found.troubled or kept.retry, all_ready)
+        # The definition may be applied, which no watch over systems says.
+        return PassEnd(writes, results.found.troubled or kept.retry, all_ready and not memory.unkept)
 
     def _seen(
         self, this: Pass, results: Results, workloads: list[Workload], due: DueWork, kept: BackupStage

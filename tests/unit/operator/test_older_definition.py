@@ -53,6 +53,7 @@ async def test_a_restore_that_the_status_does_not_keep_is_not_started_and_what_i
         assert world.condition("Ready")[0] == "True"
         assert "status.restore is not kept: apply the definition of TradingSystem" in world.message("Accepted")
         assert world.replicas() == 1
+        assert not (await world.reconciler.run(KEY, world.memory)).all_ready, "it is looked at again only after long"
     # The definition is applied.
     await settled(world)
     assert world.server.cache.systems[KEY]["status"]["restore"]["step"] == "Stopping"
