@@ -72,6 +72,9 @@ def test_a_timer_asks_whether_a_backup_is_due_where_a_schedule_is_declared() -> 
     assert found["trading-scheduled-backup.timer"]["PartOf"] == ["trading.target"]
     (line,) = found["trading-scheduled-backup.service"]["ExecStart"]
     assert line.endswith("/venv/bin/python -m bellwether backup create --systemd --due")
+    made = found["trading-scheduled-backup.service"]
+    for hardened in ("NoNewPrivileges", "PrivateDevices", "ProtectKernelModules", "RestrictNamespaces"):
+        assert made[hardened] == ["yes"]
     replayed = units(build(backup=SCHEDULED["backup"]))
     assert not [name for name in replayed if "scheduled" in name]
     own = Installation(installation().public_keys, "1.2.3", "/opt/bellwether", of_person("/home/ann"))

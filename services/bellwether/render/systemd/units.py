@@ -117,6 +117,16 @@ OF_EVERY_MANAGER: Settings = [
     ("UMask", "0077"),
 ]
 """What a person's own manager can do, too: the rest needs root."""
+OF_MACHINE: Settings = [
+    ("PrivateDevices", "yes"),
+    ("ProtectClock", "yes"),
+    ("ProtectControlGroups", "yes"),
+    ("ProtectHostname", "yes"),
+    ("ProtectKernelLogs", "yes"),
+    ("ProtectKernelModules", "yes"),
+    ("ProtectKernelTunables", "yes"),
+]
+"""What no unit of the machine needs: devices, and settings of the machine itself."""
 
 
 def hardening(writable: str, *, outside: bool) -> Settings:
@@ -127,14 +137,8 @@ def hardening(writable: str, *, outside: bool) -> Settings:
         ("ProtectHome", "yes"),
         ("ReadWritePaths", writable),
         ("PrivateTmp", "yes"),
-        ("PrivateDevices", "yes"),
         ("PrivateUsers", "yes"),
-        ("ProtectClock", "yes"),
-        ("ProtectControlGroups", "yes"),
-        ("ProtectHostname", "yes"),
-        ("ProtectKernelLogs", "yes"),
-        ("ProtectKernelModules", "yes"),
-        ("ProtectKernelTunables", "yes"),
+        *OF_MACHINE,
         # Not ProcSubset=pid: health reports the share of the machine's memory, from /proc/meminfo.
         ("ProtectProc", "invisible"),
         ("CapabilityBoundingSet", ""),
@@ -224,13 +228,17 @@ def socket_unit(system: TradingSystem, part: Part, service: str, directory: str,
 def backup_units(system: TradingSystem, home: str, version: str) -> dict[str, str]:
     """Return the timer that asks whether a backup is due, and the unit that makes it.
 
-    It is the machine's root that makes it, as by hand: it reads every unit's data, and writes wherever backups go.
+    It is the machine's root that makes it, as by hand: it reads every unit's data, and writes wherever backups go. So
+    it keeps root's folders and its right to others' files, and loses what a backup has no use for.
     """
     release = {"BELLWETHER_VERSION": system.spec.version or version}
     service: Settings = [
         ("Type", "oneshot"),
         ("ExecStart", command([*_program(home), "backup", "create", "--systemd", "--due"])),
         ("Nice", "10"),
+        *(one for one in OF_EVERY_MANAGER if not one[0].startswith("SystemCall")),
+        ("ProtectSystem", "full"),
+        *OF_MACHINE,
         *_program_path(home),
         *assignments(release),
     ]
