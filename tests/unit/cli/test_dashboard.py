@@ -208,7 +208,7 @@ def test_a_small_terminal_shows_the_newest_decisions_and_tab_reaches_the_rest() 
                 assert isinstance(part, VerticalScroll)
                 assert app.screen.region.contains_region(part.region)
                 await pilot.press("end")
-                await pilot.pause()
+                await pilot.wait_for_scheduled_animations()
                 assert part.scroll_y == part.max_scroll_y > 0
                 scrolled.append(part.id)
             assert scrolled == ["rest", "state"]
