@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from typing import get_args
 
 from bellwether.backups.records import Record
 from bellwether.market.declared import backup_rule, calendar_of
 from bellwether.market.slots import LONGEST_OFFSET, LONGEST_USE, Slot, slots
-from bellwether.spec.backup import Backup
+from bellwether.spec.backup import Backup, Weekday
 from bellwether.spec.fields import parse_duration
 from bellwether.spec.models import TradingSystemSpec
 
 _LONGEST_PAUSE = parse_duration("120h")
 _LONGEST_WITHOUT_DRILL = parse_duration("336h")
-_WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_WEEKDAYS = get_args(Weekday)
 
 
 def due_slot(records: list[Record], spec: TradingSystemSpec, now: datetime) -> Slot | None:
@@ -28,8 +29,8 @@ def due_slot(records: list[Record], spec: TradingSystemSpec, now: datetime) -> S
     return None if made else past[-1]
 
 
-def resting(records: list[Record], slot: Slot, now: datetime) -> str | None:
-    """Return in words that a slot's backup failed and is not yet to be made again; each pause is twice the last."""
+def waits_for_retry(records: list[Record], slot: Slot, now: datetime) -> str | None:
+    """Return in words that a slot's backup failed and is not retried yet, None when it may be; each pause doubles."""
     failed = next((one for one in reversed(records) if one.state == "failed" and one.started >= slot.due), None)
     if failed is None or now >= (again := failed.started + (failed.started - slot.due)):
         return None

@@ -72,7 +72,7 @@ def create(
         assert system.spec.backup is not None  # noqa: S101 (repositories refuses it)
         slot = None
         if due:
-            from bellwether.backups.overdue import drilled_on, due_slot, resting
+            from bellwether.backups.overdue import drilled_on, due_slot, waits_for_retry
             from bellwether.backups.service import full_or_incremental
 
             records, now = place.records.all("backup"), datetime.now(UTC)
@@ -80,7 +80,7 @@ def create(
             if slot is None:
                 write_answer(output, None, ["no backup is due"])
                 return
-            if (reason := resting(records, slot, now)) is not None:
+            if (reason := waits_for_retry(records, slot, now)) is not None:
                 raise CommandError(reason)
             full = full or full_or_incremental("auto", records, system.spec.backup) == "full"
         order = BackupRequest(

@@ -76,6 +76,11 @@ def restore(
             "--handles, --namespace and --context are of a cluster: name the new system with --as, or the one that is "
             "to be restored with --system"
         )
+    _restore_here(which, backup, session, yes=yes)
+
+
+def _restore_here(which: Which, backup: str | None, session: str | None, *, yes: bool) -> None:
+    """Restore a system of this machine."""
     with words():
         import asyncio
         from functools import partial

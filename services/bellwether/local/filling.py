@@ -27,7 +27,7 @@ from bellwether.render.kubernetes.configmaps import NATS_DIRECTORY
 from bellwether.render.kubernetes.volumes import kept_on
 from bellwether.spec.created_with import created_with, differences
 from bellwether.spec.models import TradingSystem
-from bellwether.storage.folders import alone, remove, write_durably
+from bellwether.storage.folders import locked, remove, write_durably
 
 MARK = ".filled"
 """The file that says for which system a volume was filled, and from what."""
@@ -37,9 +37,9 @@ _NOT_OURS = ("lost+found", LOCK)
 _NATS = Path(NATS_DIRECTORY).name
 
 
-def having(volumes: Path) -> contextlib.AbstractContextManager[None]:
-    """Wait until no other process changes the volumes mounted in a folder, and keep others out."""
-    return alone(min(path for path in volumes.iterdir() if path.is_dir()) / LOCK)
+def volumes_locked(volumes: Path) -> contextlib.AbstractContextManager[None]:
+    """Wait for the lock on the volumes that are mounted in a folder, and hold it: one process changes them."""
+    return locked(min(path for path in volumes.iterdir() if path.is_dir()) / LOCK)
 
 
 class Unfit(BackupError):

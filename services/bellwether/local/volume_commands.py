@@ -99,11 +99,11 @@ def _adopt(given: argparse.Namespace) -> int:
 
 def _fill(given: argparse.Namespace) -> int:
     from bellwether.local.backup_places import of_services
-    from bellwether.local.filling import fill, having
+    from bellwether.local.filling import fill, volumes_locked
     from bellwether.runtime.config import ProcessConfig
 
     place = of_services(ProcessConfig.from_environment())
-    with having(given.volumes):
+    with volumes_locked(given.volumes):
         key = fill(place.system(), given.volumes, place.machine(), _say)
     print(f"restored {key}: it starts halted", flush=True)
     return 0
@@ -113,14 +113,14 @@ def _restore_volumes(given: argparse.Namespace) -> int:
     from datetime import UTC, datetime
 
     from bellwether.local.backup_places import of_services
-    from bellwether.local.filling import having
+    from bellwether.local.filling import volumes_locked
     from bellwether.local.in_place import restore_in_place
     from bellwether.render.kubernetes.filling import RestoreOrder
     from bellwether.runtime.config import ProcessConfig
 
     place = of_services(ProcessConfig.from_environment())
     order = RestoreOrder(given.request, given.backup, given.location, given.until)
-    with having(given.volumes):
+    with volumes_locked(given.volumes):
         restore_in_place(place.system(), given.volumes, place.machine(), order, _say, now=lambda: datetime.now(UTC))
     return 0
 

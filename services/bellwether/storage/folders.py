@@ -108,8 +108,8 @@ def sync_folder(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Wait until no other process has this lock file, and have it; whoever is killed has it no more."""
+def locked(path: Path) -> Iterator[None]:
+    """Wait for a lock file and hold it; a process that ends, however it ends, holds it no more."""
     lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)

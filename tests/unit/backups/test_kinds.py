@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bellwether.backups.overdue import drill_overdue, drilled_on, due_slot, overdue, resting
+from bellwether.backups.overdue import drill_overdue, drilled_on, due_slot, overdue, waits_for_retry
 from bellwether.backups.records import Record
 from bellwether.backups.service import full_or_incremental
 from bellwether.spec.backup import Backup, BackupDrill
@@ -77,10 +77,10 @@ def test_one_that_failed_is_made_again_after_pauses_that_double() -> None:
     failed = msgspec.structs.replace(
         record(0, state="failed", reason="full disk"), started=slot.due + timedelta(minutes=20)
     )
-    said = resting([failed], slot, slot.due + timedelta(minutes=39))
+    said = waits_for_retry([failed], slot, slot.due + timedelta(minutes=39))
     assert said == "backup d0 failed: full disk; it is made again from 19:10 UTC on"
-    assert resting([failed], slot, slot.due + timedelta(minutes=40)) is None
-    assert resting([record(1, state="failed"), record(1)], slot, NOW) is None
+    assert waits_for_retry([failed], slot, slot.due + timedelta(minutes=40)) is None
+    assert waits_for_retry([record(1, state="failed"), record(1)], slot, NOW) is None
 
 
 def test_a_drill_follows_the_backup_of_a_declared_weekday() -> None:

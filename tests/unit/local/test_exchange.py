@@ -10,6 +10,7 @@ import pytest
 from bellwether.local.exchange import READY, Exchanged, clear, decide, done, finish, stays
 from bellwether.local.filling import LOCK
 from bellwether.storage.folders import remove
+from harness.renames import killed_before_rename
 
 ONE = Exchanged("20261127T213000Z", "20261120T213000Z")
 ASIDE = "before-restore-20261120T213000Z-20261127T213000Z"
@@ -80,24 +81,10 @@ def test_nothing_happens_that_was_not_decided_and_it_leaves_nothing(volumes: lis
 
 # Per volume the former names aside, then the restored ones in their place: 1 + 1 and 3 + 2.
 @pytest.mark.parametrize("killed_before", range(1, 8))
-def test_killed_before_any_rename_the_next_one_ends_it(
-    volumes: list[Path], monkeypatch: pytest.MonkeyPatch, killed_before: int
-) -> None:
+def test_killed_before_any_rename_the_next_one_ends_it(volumes: list[Path], killed_before: int) -> None:
     decide(volumes, ONE)
-    renames = 0
-    rename = Path.rename
-
-    def counted(self: Path, target: Path) -> Path:
-        nonlocal renames
-        renames += 1
-        if renames == killed_before:
-            raise KeyboardInterrupt
-        return rename(self, target)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Path, "rename", counted)
-        with pytest.raises(KeyboardInterrupt):
-            finish(volumes)
+    with killed_before_rename(killed_before):
+        finish(volumes)
     assert finish(volumes) == ONE
     assert_restored(volumes)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bellwether.local.state import SWAPPED, begin_swap, finish_swap
+from harness.renames import killed_before_rename
 
 
 def state(folder: Path, words: str) -> None:
@@ -42,26 +43,12 @@ def test_nothing_happens_that_was_not_decided(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("killed_before", range(1, 7))
-def test_killed_at_any_rename_the_next_start_ends_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_before: int
-) -> None:
+def test_killed_at_any_rename_the_next_start_ends_it(tmp_path: Path, killed_before: int) -> None:
     state(tmp_path, "former")
     state(tmp_path / "backup" / "next", "restored")
     begin_swap(tmp_path, "before-restore-1")
-    renames = 0
-    rename = Path.rename
-
-    def counted(self: Path, target: Path) -> Path:
-        nonlocal renames
-        renames += 1
-        if renames == killed_before:
-            raise KeyboardInterrupt
-        return rename(self, target)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Path, "rename", counted)
-        with pytest.raises(KeyboardInterrupt):
-            finish_swap(tmp_path)
+    with killed_before_rename(killed_before):
+        finish_swap(tmp_path)
     assert finish_swap(tmp_path) == tmp_path / "before-restore-1"
     assert words_in(tmp_path) == {"restored"}
     assert words_in(tmp_path / "before-restore-1") == {"former"}
