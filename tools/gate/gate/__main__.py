@@ -1,4 +1,7 @@
-"""Runs check, unit, integration and e2e; the cluster's programs and images are built beside the first two."""
+"""Runs check, unit, integration and e2e; the cluster's programs and images are built beside the first two.
+
+All that it says is kept in a file that it names at its end.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ from gate import plan, record
 from gate.imports import Imports
 from gate.record import PARTS
 from gate.steps import report, run_beside
+from gate.transcript import Transcript
 
 BUILD = "python -m devcluster build"
 NEEDED = {
@@ -32,7 +36,13 @@ NEEDED = {
 def main() -> int:
     """Run all steps; 0 when every one of them ended with 0."""
     Parser(prog="python -m gate", description=__doc__).parse_args()
+    with Transcript(record.record_file().parent / "runs") as transcript:
+        return _run(transcript)
+
+
+def _run(transcript: Transcript) -> int:
     began = time.monotonic()
+    say = transcript.say
     found = facts()
     try:
         choice = choose(found, os.environ)
@@ -42,11 +52,11 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     has_planes = found.is_linux and choice.kind in NEEDED
-    print(f"cluster for the tests: {choice.kind} ({choice.why})", flush=True)
+    say(f"cluster for the tests: {choice.kind} ({choice.why})")
     stages = [plan.quick()]
     with tempfile.TemporaryFile() as log:
         preparation = _prepare(NEEDED[choice.kind], log) if has_planes else None
-        run_beside(stages[0], os.environ)
+        run_beside(stages[0], os.environ, say)
         if preparation is not None and not _finish(preparation, log):
             return 1
     prints = _fingerprints(choice)
@@ -56,10 +66,11 @@ def main() -> int:
     cores = os.cpu_count() or 1
     stages += plan.slow(has_planes=has_planes, has_node=choice.kind != "local", cores=cores, without=without)
     for rows in stages[1:]:
-        run_beside(rows, os.environ)
+        run_beside(rows, os.environ, say)
     steps = [step for rows in stages for row in rows for step in row]
     left_out = plan.left_out(unchanged, record.record_file(), has_planes=has_planes, choice=choice)
-    print("\n" + "\n".join(report(steps, left_out, time.monotonic() - began)))
+    say(f"\nall of this output: {transcript.path}")
+    say("\n" + "\n".join(report(steps, left_out, time.monotonic() - began)))
     if any(step.code != 0 for step in steps):
         return 1
     if choice.kind != "local":  # else not all of their tests ran

@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -40,9 +40,17 @@ def pytest(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "pytest", "-q", *arguments]
 
 
-def run(step: Step, environment: Mapping[str, str], prefix: str = "") -> None:
+def say(line: str) -> None:
+    """Print a line at once."""
+    print(line, flush=True)
+
+
+Say = Callable[[str], None]
+
+
+def run(step: Step, environment: Mapping[str, str], prefix: str = "", say: Say = say) -> None:
     """Run a step to its end, and say each of its lines at once."""
-    print(f"\n== {step.name}: {' '.join(step.command[1:])}", flush=True)
+    say(f"\n== {step.name}: {' '.join(step.command[1:])}")
     began = time.monotonic()
     last = ""
     with ExitStack() as stack:
@@ -54,7 +62,7 @@ def run(step: Step, environment: Mapping[str, str], prefix: str = "") -> None:
         )
         assert process.stdout is not None  # noqa: S101 - it was asked for
         for line in process.stdout:
-            print(f"{prefix}{line}", end="", flush=True)
+            say(f"{prefix}{line.rstrip()}")
             last = line if SUMMARY.search(line) else last
             if NOT_PASSED.match(line):
                 step.not_passed.append(line.strip())
@@ -62,16 +70,16 @@ def run(step: Step, environment: Mapping[str, str], prefix: str = "") -> None:
     step.counts = {word: int(number) for number, word in SUMMARY.findall(last)} if last else None
 
 
-def run_beside(lanes: Sequence[Sequence[Step]], environment: Mapping[str, str]) -> None:
+def run_beside(lanes: Sequence[Sequence[Step]], environment: Mapping[str, str], say: Say = say) -> None:
     """Run several rows of steps beside each other; each line says of which step it is."""
     if len(lanes) == 1:
         for step in lanes[0]:
-            run(step, environment)
+            run(step, environment, say=say)
         return
 
     def run_row(row: Sequence[Step]) -> None:
         for step in row:
-            run(step, environment, prefix=f"{step.name:12} | ")
+            run(step, environment, prefix=f"{step.name:12} | ", say=say)
 
     with ThreadPoolExecutor(len(lanes)) as pool:
         list(pool.map(run_row, lanes))
