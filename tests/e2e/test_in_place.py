@@ -55,12 +55,16 @@ class Story:
     system: System
 
 
+def command_line(lab: Lab, *words: str) -> list[str]:
+    """Return what runs a command of ours about the system, with kubectl at hand."""
+    program = [sys.executable, "-m", "bellwether", *words, "--system", f"{NAMESPACE}/{NAME}"]
+    return ["sh", "-ec", "\n".join([*lab.env.hints(), "exec " + shlex.join(program)])]
+
+
 @contextlib.contextmanager
 def asked(lab: Lab, backup: str) -> Iterator[subprocess.Popen[str]]:
-    """Ask for a restore by a command of ours, with kubectl at hand; it watches until the end."""
-    words = ["restore", backup, "--system", f"{NAMESPACE}/{NAME}", "--yes"]
-    lines = [*lab.env.hints(), "exec " + shlex.join([sys.executable, "-m", "bellwether", *words])]
-    command = ["sh", "-ec", "\n".join(lines)]
+    """Ask for a restore; the command watches it until the end."""
+    command = command_line(lab, "restore", backup, "--yes")
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as running:
         try:
             yield running
@@ -156,6 +160,14 @@ def test_the_command_watched_it_to_its_end_and_the_status_says_what_came_of_it(s
         assert f"{step}:" in story.said, story.said
     assert (story.row["step"], story.row["outcome"], story.row["location"]) == ("Ended", "Restored", "far")
     assert story.row["message"].startswith("restored, halted"), story.row
+
+
+def test_the_backup_is_in_the_list_that_a_person_chooses_from(lab: Lab, story: Story) -> None:
+    list_ = command_line(lab, "backup", "list", "-o", "json")
+    done = subprocess.run(list_, capture_output=True, text=True, timeout=waits.BACKED_UP, check=False)
+    assert done.returncode == 0, done.stderr
+    states = {row["id"]: (row["state"], row["kind"], row["size"] > 0) for row in json.loads(done.stdout)}
+    assert states[story.row["backup"]] == ("complete", "full", True)
 
 
 def test_it_is_halted_and_trades_on_when_it_is_resumed(story: Story) -> None:

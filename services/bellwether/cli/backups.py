@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,7 +22,7 @@ from bellwether.cli.backup_choice import (
     words,
 )
 from bellwether.cli.client import CommandError
-from bellwether.cli.options import Format, Output, write_answer, write_json
+from bellwether.cli.options import Format, Output, target_of, write_answer, write_json
 
 if TYPE_CHECKING:
     from bellwether.backups.records import Record
@@ -115,11 +116,35 @@ def create(
 
 @app.command("list")
 @of_system
-def list_(which: Which, *, from_services: FromServices = False, output: Format = Output.text) -> None:
+def list_(
+    which: Which,
+    *,
+    from_services: FromServices = False,
+    cluster: Annotated[
+        str | None, typer.Option("--system", help="A system in a cluster, which is asked: NAME or NAMESPACE/NAME.")
+    ] = None,
+    namespace: Annotated[str | None, typer.Option("--namespace", "-n", help="Of --system; else the context's.")] = None,
+    context: Annotated[
+        str | None, typer.Option("--context", help="The cluster of --system, of those in KUBECONFIG.")
+    ] = None,
+    output: Format = Output.text,
+) -> None:
     """List backups, newest first: those in the locations, and those that failed.
 
-    A location that cannot be asked is named; it ends with 1 then.
+    A location that cannot be asked is named; it ends with 1 then. A system in a
+    cluster names the newest 50 that its folders and buckets hold; snapshots are in
+    `kubectl get tbackup`.
     """
+    if cluster is not None:
+        from bellwether.cli.client import make_client
+        from bellwether.cli.restoring_in_place import ANSWER_SECONDS
+
+        client = make_client(target_of(None, None, cluster, namespace, context), seconds=ANSWER_SECONDS)
+        known = [_as_listed(row) for row in client.get("/v1/backups")["backups"]]
+        write_answer(output, known, [_line(row) for row in known] or [_NONE])
+        return
+    if namespace is not None or context is not None:
+        raise typer.BadParameter("--namespace and --context are of a cluster: name the system with --system")
     with words():
         from bellwether.backups.making import BEFORE, VERIFIED, ours
 
@@ -139,18 +164,28 @@ def list_(which: Which, *, from_services: FromServices = False, output: Format =
             if row["state"] == "complete" and not row["locations"] and not lost:
                 row["state"] = "pruned"
         found = sorted(rows.values(), key=lambda row: row["id"], reverse=True)
-        lines = [
-            f"{row['id']}  {row['state']:9} {row['kind']:12} {row['session'] or '-':11}{_megabytes(row['size']):>11}  "
-            + "; ".join([*filter(None, [", ".join(row["locations"]), row["reason"]])] or ["-"])
-            + (f"  before the restore of {row['before']}" if row.get("before") else "")
-            for row in found
-        ]
-        write_answer(output, found, lines or ([] if lost else ["no backup of this system has been made yet"]))
+        write_answer(output, found, [_line(row) for row in found] or ([] if lost else [_NONE]))
         if lost:
             raise CommandError("; ".join(lost))
 
 
 _LISTED = ("id", "state", "kind", "session", "size", "reason")
+_NONE = "no backup of this system has been made yet"
+
+
+def _as_listed(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a backup that a gateway names as one that this machine knows is listed; size in bytes."""
+    values = row["backup_id"], row["status"], row["type"], row["session"], round(row["size_mb"] * 1e6), row["error"]
+    return dict(zip(_LISTED, values, strict=True))
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    """Return the line of a backup in the list."""
+    return (
+        f"{row['id']}  {row['state']:9} {row['kind']:12} {row['session'] or '-':11}{_megabytes(row['size']):>11}  "
+        + "; ".join([*filter(None, [", ".join(row.get("locations", [])), row["reason"]])] or ["-"])
+        + (f"  before the restore of {row['before']}" if row.get("before") else "")
+    )
 
 
 def _megabytes(size: int) -> str:

@@ -236,12 +236,26 @@ class KubectlClient:
                 line = forward.stdout.readline() if forward.stdout else ""
                 if "->" not in line:
                     log.seek(0)
-                    raise CommandError(failure(log.read().decode(errors="replace"), forward.wait(10)))
+                    why = failure(log.read().decode(errors="replace"), forward.wait(10))
+                    raise CommandError(". ".join([why, *self._not_ready()]))
                 port = line.split("->")[0].strip().rpartition(":")[2]
                 yield f"http://127.0.0.1:{port}", token
             finally:
                 forward.terminate()
                 forward.wait(10)
+
+    def _not_ready(self) -> list[str]:
+        """Return why the system is not ready, in the operator's words, where they can be read: its pods may be gone."""
+        try:
+            raw = self._run("-n", self._namespace, "get", "tradingsystems.bellwether.dev", self._system, "-o", "json")
+        except CommandError:
+            return []
+        conditions = json.loads(raw).get("status", {}).get("conditions", [])
+        return [
+            f"{self._system} is not ready: {one['reason']}: {one['message']}"
+            for one in conditions
+            if one["type"] == "Ready" and one["status"] != "True"
+        ]
 
     def _token_for(self, method: str) -> str | None:
         """Return the token of the system's Secret; None for a look where it may not be read: perhaps it needs none."""

@@ -129,6 +129,29 @@ def test_stopping_goes_in_reverse_and_starting_forward(
     assert started == ["trading-prediction.service", "trading-paper-trading.service"]
 
 
+def test_the_timer_of_backups_is_stopped_and_started_with_the_units(
+    programs: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup = (
+        "\n  backup: {schedule: {offset: 30m}, locations: [{name: a, kind: folder, path: /b, secretRef: {name: s}}]}\n"
+    )
+    (tmp_path / "system.yaml").write_text(FILE.rstrip() + backup)
+    render_systemd(tmp_path / "system.yaml", tmp_path / "root", "/opt/bellwether")
+    count = 3 + len(start_order())
+    programs.add("systemctl", {'"systemctl show"*': "\n".join(["ActiveState=active\nMainPID=42\n"] * count)})
+    programs.add("journalctl", {"*": "backup 20261127T053000Z complete"})
+    place = SystemdPlace(tmp_path / "root")
+    monkeypatch.setattr("bellwether.cli.manage.commands.find", lambda *_: place)
+    assert main(["stop"]) == 0
+    assert main(["start"]) == 0
+    timer = "trading-scheduled-backup.timer"
+    done = [call for call in programs.calls if call.split()[1] in ("stop", "reset-failed", "start")]
+    assert done[0] == f"systemctl stop {timer}", "first, so that no backup begins while the others stop"
+    assert done[-2:] == [f"systemctl reset-failed {timer}", f"systemctl start {timer}"]
+    assert main(["logs"]) == 0
+    assert "-u trading-scheduled-backup.service" in programs.calls[-1]
+
+
 def test_deploy_copies_what_changed_and_restarts_for_it_alone(
     programs: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

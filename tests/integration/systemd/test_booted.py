@@ -236,7 +236,7 @@ def test_the_backup_of_a_session_is_made_by_itself_and_once(machine: Machine) ->
     with drop_in(machine, unit, where):
         done = machine.bellwether("deploy", file, "--on", "systemd")
         assert done.returncode == 0, done.stderr
-        assert machine.show(f"{unit}.timer", "ActiveState") == "active"
+        assert parts(machine)["scheduled-backup"]["state"] == "running"
         for _ in range(2):
             done = machine.run("systemctl", "start", f"{unit}.service", seconds=300)
             assert done.returncode == 0, machine.run("journalctl", "-u", unit, "-o", "cat").stdout

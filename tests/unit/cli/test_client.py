@@ -39,6 +39,8 @@ case "$*" in
       *nobody*) echo 'Error from server (NotFound): secrets "nobody-gateway-token" not found' >&2; exit 1 ;;
     esac
     printf 'dG9rZW4=' ;;
+  *port-forward*resting-gateway*) echo 'error: unable to forward port: pod is not running' >&2; exit 1 ;;
+  *tradingsystems*resting*) echo "$TRADING_SYSTEM" ;;
   *port-forward*demo-gateway*) echo "Forwarding from 127.0.0.1:$PORT -> 8080"; exec sleep 60 ;;
   *) echo "Error from server (NotFound): services \\"demo-gateway\\" not found" >&2; exit 1 ;;
 esac
@@ -139,6 +141,25 @@ def test_an_answer_that_the_gateway_takes_long_for_is_waited_for(
 def test_kubectls_own_words_are_the_error(kubectl: Path) -> None:
     with pytest.raises(CommandError, match=r'services "demo-gateway" not found'):
         KubectlClient("other", "default").get("/v1/status")
+
+
+@pytest.mark.usefixtures("kubectl")
+def test_a_system_without_pods_is_said_to_be_so_in_the_operators_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    conditions = [
+        {"type": "Valid", "status": "True", "reason": "Valid", "message": "fits"},
+        {
+            "type": "Ready",
+            "status": "False",
+            "reason": "Restoring",
+            "message": "backup 20261127T213000Z",
+        },
+    ]
+    monkeypatch.setenv("TRADING_SYSTEM", json.dumps({"status": {"conditions": conditions}}))
+    with pytest.raises(CommandError) as caught:
+        KubectlClient("resting", "trading").get("/v1/status")
+    assert str(caught.value) == (
+        "unable to forward port: pod is not running. resting is not ready: Restoring: backup 20261127T213000Z"
+    )
 
 
 @pytest.mark.usefixtures("kubectl")

@@ -62,7 +62,9 @@ class SystemdPlace:
         """Return each unit's part, its services and its properties, in start order."""
         found: list[tuple[str, tuple[str, ...]]] = [(rendered.NATS, ()), (BOOTSTRAP, ())]
         found += [(one.name, one.services) for one in rendered.parts(self._system)]
-        names = [units.unit_name(name) for name, _ in found]
+        if rendered.scheduled_backups(self._system):
+            found.append((units.SCHEDULED_BACKUP, ()))
+        names = [_started(name) for name, _ in found]
         # Of several units systemctl shows one after the other, with an empty line between.
         blocks = run([*self._systemctl, "show", *names, f"--property={','.join(_SHOWN)}"]).strip().split("\n\n")
         shown = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in blocks]
@@ -80,15 +82,20 @@ class SystemdPlace:
 
     def start(self, part: str) -> None:
         """Start a unit; `Type=notify` makes this wait until it is ready."""
-        run([*self._systemctl, "start", units.unit_name(part)], seconds=units.BOOTSTRAP_SECONDS)
+        self._begin("start", part)
 
     def stop(self, part: str) -> None:
         """Stop a unit."""
-        run([*self._systemctl, "stop", units.unit_name(part)])
+        run([*self._systemctl, "stop", _started(part)])
 
     def restart(self, part: str) -> None:
         """Restart a unit."""
-        run([*self._systemctl, "restart", units.unit_name(part)], seconds=units.BOOTSTRAP_SECONDS)
+        self._begin("restart", part)
+
+    def _begin(self, verb: str, part: str) -> None:
+        """Start or restart a unit, however often it was started in the last minutes: a person asks for it."""
+        run([*self._systemctl, "reset-failed", _started(part)])
+        run([*self._systemctl, verb, _started(part)], seconds=units.BOOTSTRAP_SECONDS)
 
     def logs(self, parts: Sequence[str], lines: int, *, follow: bool) -> Iterator[str]:
         """Return lines of the journal."""
@@ -137,6 +144,11 @@ def _part(name: str, services: tuple[str, ...], properties: dict[str, str]) -> P
     return Part(
         name, services, state, pid or None, mebibytes, properties.get("StateChangeTimestamp") or None, ", ".join(detail)
     )
+
+
+def _started(part: str) -> str:
+    """Return the unit that stands for a part when it is started, stopped or shown."""
+    return units.BACKUP_TIMER if part == units.SCHEDULED_BACKUP else units.unit_name(part)
 
 
 def _at(root: Path, path: str) -> Path:
