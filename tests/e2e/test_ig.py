@@ -197,7 +197,9 @@ def through_the_open(trading: Trading, by: Killer) -> Outcome:
     eventually("IG has taken the second order", waits.POD_BACK, lambda: trading.took(2))
     ig.do(rest)
     rested = ig.do(lambda found: len(found.account.working)) == 1
-    halt = trading.asked("/v1/halt", {"reason": "enough", "source": "test"}, "halt")
+    # The trader may be at its second order before the gateway of its pod can be reached.
+    words = {"reason": "enough", "source": "test"}
+    halt = eventually("the halt is answered", waits.POD_BACK, lambda: trading.asked("/v1/halt", words, "halt"))
     halted = trading.executed()[-1]
     withdrawn = eventually(
         "what rested is withdrawn", waits.FIRST_FILLS, lambda: ig.do(lambda found: not found.account.working)
