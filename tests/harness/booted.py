@@ -34,6 +34,8 @@ _PYTHON = (3, 11)
 """Of that Debian: the packages of the virtual environment have to be for the same."""
 HOME = "/opt/bellwether"
 BOOT_SECONDS = 300.0
+LONGEST = 300.0
+"""What a command may take: to start all units takes half a minute where nothing else runs."""
 _BELLWETHER = ["env", f"PYTHONPATH={HOME}/services", f"{HOME}/venv/bin/python", "-m", "bellwether"]
 
 
@@ -87,13 +89,13 @@ class Machine:
     files: Path
     """A folder that it sees as /srv."""
 
-    def run(self, *command: str, seconds: float = 60.0) -> subprocess.CompletedProcess[str]:
+    def run(self, *command: str, seconds: float = LONGEST) -> subprocess.CompletedProcess[str]:
         """Run a command as its root; the caller looks at the exit code."""
         return subprocess.run(
             [*self._within("COLUMNS=200"), *command], capture_output=True, text=True, timeout=seconds, check=False
         )
 
-    def bellwether(self, *arguments: str, seconds: float = 300.0) -> subprocess.CompletedProcess[str]:
+    def bellwether(self, *arguments: str, seconds: float = LONGEST) -> subprocess.CompletedProcess[str]:
         """Run the installed program."""
         return self.run(*_BELLWETHER, *arguments, seconds=seconds)
 

@@ -209,7 +209,7 @@ def asked(machine: Machine, *words: str) -> str:
     token = machine.run("cat", "/etc/bellwether/keys/gateway.token").stdout.strip()
     variables = ["BELLWETHER_RESTIC=/srv/restic", "BELLWETHER_SECRETS=/srv/secrets", f"BELLWETHER_TOKEN={token}"]
     program = [f"PYTHONPATH={HOME}/services", f"{HOME}/venv/bin/python", "-m", "bellwether"]
-    done = machine.run("env", *variables, *program, *words, seconds=300)
+    done = machine.run("env", *variables, *program, *words)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -238,7 +238,7 @@ def test_the_backup_of_a_session_is_made_by_itself_and_once(machine: Machine) ->
         assert done.returncode == 0, done.stderr
         assert parts(machine)["scheduled-backup"]["state"] == "running"
         for _ in range(2):
-            done = machine.run("systemctl", "start", f"{unit}.service", seconds=300)
+            done = machine.run("systemctl", "start", f"{unit}.service")
             assert done.returncode == 0, machine.run("journalctl", "-u", unit, "-o", "cat").stdout
     said = machine.run("journalctl", "-u", unit, "-o", "cat").stdout
     (made,) = json.loads(asked(machine, "backup", "list", "--systemd", "-o", "json"))
@@ -300,7 +300,7 @@ def test_a_person_without_rights_has_units_of_their_own(machine: Machine) -> Non
 
     def bellwether(*arguments: str) -> tuple[int, str, str]:
         program = [*as_ann, f"PYTHONPATH={HOME}/services", f"{HOME}/venv/bin/python", "-m", "bellwether"]
-        done = machine.run(*program, *arguments, seconds=300)
+        done = machine.run(*program, *arguments)
         return done.returncode, done.stdout, done.stderr
 
     code, said, error = bellwether("deploy", file, "--on", "systemd", "--user")
