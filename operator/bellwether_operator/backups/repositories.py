@@ -6,18 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
-from bellwether_operator.backups.repository import (
-    Answer,
-    BackupRequest,
-    Place,
-    begin,
-    declared_place,
-    failed,
-    heard,
-    rests,
-    retry,
-    unheard,
-)
+from bellwether_operator.backups import repository
 from bellwether_operator.backups.status import progress_of
 from bellwether_operator.backups.steps import Progress, Stored
 from bellwether_operator.following import ActionKey, Follower, action_key, system_key
@@ -29,7 +18,7 @@ from bellwether_operator.observe.kinds import SystemKey
 class Keeper(Protocol):
     """Has systems make backups in repositories."""
 
-    async def keep_backup(self, system: SystemKey, uid: str, order: BackupRequest) -> Answer:
+    async def keep_backup(self, system: SystemKey, uid: str, order: repository.BackupRequest) -> repository.Answer:
         """Have a system make one, once, and return how far that is.
 
         Raises:
@@ -55,14 +44,16 @@ class Repositories:
         self._now = now
         self._remove = remove
 
-    def place(self, raw: Mapping[str, Any]) -> Place | None:
+    def place(self, raw: Mapping[str, Any]) -> repository.Place | None:
         """Return the repository that a backup is for; None: it is of volume snapshots."""
         progress = progress_of(raw)
         if progress.stored is not None:
-            return Place(progress.stored.location, progress.stored.where)
+            return repository.Place(progress.stored.location, progress.stored.where)
         started = progress.volumes or progress.state != "running"
         return (
-            None if started else declared_place(self._cache.systems.get(system_key(raw)), raw["spec"].get("location"))
+            None
+            if started
+            else repository.declared_place(self._cache.systems.get(system_key(raw)), raw["spec"].get("location"))
         )
 
     async def step(self, raw: Mapping[str, Any], before: Progress) -> Progress | None:
@@ -74,16 +65,16 @@ class Repositories:
         place, now = self.place(raw), self._now()
         if place is None:
             wrong = None if before.volumes else self._not_declared(raw)
-            return None if wrong is None else failed(before, "LocationNotFound", wrong, now)
+            return None if wrong is None else repository.failed(before, "LocationNotFound", wrong, now)
         system, stored = self._cache.systems.get(system_key(raw)), before.stored
         if system is None or "deletionTimestamp" in system["metadata"]:
-            return failed(before, "SystemNotFound", "there is no such TradingSystem in this namespace", now)
+            return repository.failed(before, "SystemNotFound", "there is no such TradingSystem in this namespace", now)
         if stored is None:
-            return begin(before, place, now)
-        if rests(stored, now):
+            return repository.begin(before, place, now)
+        if repository.rests(stored, now):
             return before
         if stored.retry_at is not None:
-            return retry(before, stored)
+            return repository.retry(before, stored)
         return await self._ask(raw, before, stored, str(system["metadata"]["uid"]))
 
     async def _ask(self, raw: Mapping[str, Any], before: Progress, stored: Stored, uid: str) -> Progress:
@@ -93,17 +84,17 @@ class Repositories:
             if other.state == "complete" and other.stored is not None and other.stored.where == stored.where:
                 there[action_key(one)] = other.stored.id
         kind = str(raw["spec"].get("kind", "full"))
-        order = BackupRequest(raw["metadata"]["uid"], stored.location, kind, stored.attempts, bool(there))
+        order = repository.BackupRequest(raw["metadata"]["uid"], stored.location, kind, stored.attempts, bool(there))
         try:
             if self._keeper is None:
                 raise GatewayError("the services cannot be reached")
             answer = await self._keeper.keep_backup(key, uid, order)
         except GatewayError as error:
-            return unheard(before, str(error), self._now())
+            return repository.unheard(before, str(error), self._now())
         if answer.state == "complete":
             for one_key in [each for each, name in there.items() if name not in answer.kept]:
                 await self._remove(one_key)
-        return heard(before, stored, answer, self._now())
+        return repository.heard(before, stored, answer, self._now())
 
     def _not_declared(self, raw: Mapping[str, Any]) -> str | None:
         """Return in words that a backup's location is none that the system declares."""

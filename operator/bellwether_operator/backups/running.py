@@ -17,6 +17,7 @@ from bellwether.spec.fields import parse_instant
 from bellwether.spec.models import API_VERSION, TradingSystem
 from bellwether.spec.trading_backup import DECLARATION_LENGTH, KIND, PLURAL
 from bellwether_operator.apply.client import ApiError, Client
+from bellwether_operator.backups import steps
 from bellwether_operator.backups.drilling import examine
 from bellwether_operator.backups.drills import is_due, is_verifying
 from bellwether_operator.backups.in_place import restore_row_of
@@ -26,18 +27,6 @@ from bellwether_operator.backups.repositories import Keeper, Repositories
 from bellwether_operator.backups.repository import declared_place
 from bellwether_operator.backups.snapshots import SNAPSHOTS, Seen, seen_of, snapshot
 from bellwether_operator.backups.status import progress_of, status_of
-from bellwether_operator.backups.steps import (
-    HOLD,
-    Picture,
-    Progress,
-    Step,
-    held,
-    let_go,
-    named,
-    next_step,
-    prune_step,
-    quiesced,
-)
 from bellwether_operator.following import ActionKey, Follower, Handler, action_key, create, system_key
 from bellwether_operator.gateway_view import GatewayError, Held
 from bellwether_operator.observe.cache import Cache
@@ -113,7 +102,7 @@ class Backups:
     def quiesced(self, system: SystemKey) -> datetime | None:
         """Return until when a system is to have no pods, None when it may run."""
         now = self._now()
-        found = [quiesced(progress_of(raw), now) for raw in self._follower.of(system)]
+        found = [steps.quiesced(progress_of(raw), now) for raw in self._follower.of(system)]
         return max((until for until in found if until is not None), default=None)
 
     def newest(self, system: SystemKey) -> BackupNews | None:
@@ -159,7 +148,7 @@ class Backups:
         if raw is None:
             return
         before = progress_of(raw)
-        await self._write(key, raw, before, prune_step(before, [volume.snapshot for volume in before.volumes]))
+        await self._write(key, raw, before, steps.prune_step(before, [volume.snapshot for volume in before.volumes]))
         self._follower.drive_all()
 
     async def list_all(self, scope: str | None) -> None:
@@ -186,22 +175,22 @@ class Backups:
     async def _examine(self, key: ActionKey, raw: dict[str, Any]) -> None:
         declared = self._cache.systems.get(system_key(raw))
         step = await examine(self._client, self._settings, raw, declared, self._now())
-        await self._write(key, raw, progress_of(raw), Step(step.progress))
+        await self._write(key, raw, progress_of(raw), steps.Step(step.progress))
 
     async def _one_step(self, key: ActionKey, raw: dict[str, Any]) -> None:
         before = progress_of(raw)
         stored = await self._repositories.step(raw, before)
         if stored is not None:
-            await self._write(key, raw, before, Step(stored))
+            await self._write(key, raw, before, steps.Step(stored))
             return
-        step = next_step(before, await self._picture(raw, before))
+        step = steps.next_step(before, await self._picture(raw, before))
         if step.verify:
             await self._examine(key, raw)
             return
         if step.hold:
-            step = held(step.progress, self._now(), await self._hold(raw))
+            step = steps.held(step.progress, self._now(), await self._hold(raw))
         elif step.let_go:
-            step = let_go(step, self._now(), *await self._let_go(raw))
+            step = steps.let_go(step, self._now(), *await self._let_go(raw))
         await self._write(key, raw, before, step)
         for volume in step.make:
             manifest = snapshot(raw, volume.snapshot, volume.claim, step.progress.class_name)
@@ -217,7 +206,7 @@ class Backups:
         if self._holder is None or uid is None:
             return "the services cannot be reached"
         try:
-            await self._holder.hold(system_key(raw), uid, raw["metadata"]["uid"], HOLD.total_seconds())
+            await self._holder.hold(system_key(raw), uid, raw["metadata"]["uid"], steps.HOLD.total_seconds())
         except GatewayError as error:
             return f"the services do not hold: {error}"
         return None
@@ -250,35 +239,35 @@ class Backups:
             left.append(volume.snapshot)
             if "deletionTimestamp" not in there["metadata"]:
                 await self._client.delete(SNAPSHOTS, key.namespace, volume.snapshot, there["metadata"]["uid"])
-        await self._write(key, raw, before, prune_step(before, left))
+        await self._write(key, raw, before, steps.prune_step(before, left))
         if not left:
             await self._client.delete(BACKUPS, key.namespace, key.name, raw["metadata"]["uid"])
             self._follower.known.pop(key, None)
             self._mark(system_key(raw))
 
-    async def _write(self, key: ActionKey, raw: dict[str, Any], before: Progress, step: Step) -> None:
+    async def _write(self, key: ActionKey, raw: dict[str, Any], before: steps.Progress, step: steps.Step) -> None:
         """Write the status before anything is done by it; the system hears of it when its pods are to go or come."""
-        progress = named(step.progress, key.name)
+        progress = steps.named(step.progress, key.name)
         wanted = status_of(progress, raw, self._now(), **self._facts(raw))
         await self._follower.write(key, raw, wanted)
         seen = (before.quiesced_until, before.state, before.verified)
         if seen != (progress.quiesced_until, progress.state, progress.verified):
             self._mark(system_key(raw))
 
-    async def _picture(self, raw: Mapping[str, Any], before: Progress) -> Picture:
+    async def _picture(self, raw: Mapping[str, Any], before: steps.Progress) -> steps.Picture:
         now, key = self._now(), system_key(raw)
         seen = await self._snapshots(raw, before)
         made_at = datetime.fromisoformat(raw["metadata"]["creationTimestamp"])
         found = self._cache.systems.get(key)
         if found is None or "deletionTimestamp" in found["metadata"]:
-            return Picture(now, None, (), None, seen, made_at=made_at)
+            return steps.Picture(now, None, (), None, seen, made_at=made_at)
         try:
             system = TradingSystem.model_validate({name: found[name] for name in found if name != "status"})
         except ValidationError:
-            return Picture(now, None, (), "the system's declaration cannot be used", seen, made_at=made_at)
+            return steps.Picture(now, None, (), "the system's declaration cannot be used", seen, made_at=made_at)
         there = look(system, self._cache.children_of(key))
         claims = [each.key.name for each in there.claims.values() if each is not None and not each.deleting]
-        return Picture(
+        return steps.Picture(
             now=now,
             claims=claims if len(claims) == len(there.claims) else (),
             pods=there.not_stopped,
@@ -315,7 +304,7 @@ class Backups:
         ]
         return f"waiting for the backup {min(earlier)}" if earlier else None
 
-    async def _snapshots(self, raw: Mapping[str, Any], before: Progress) -> Mapping[str, Seen] | None:
+    async def _snapshots(self, raw: Mapping[str, Any], before: steps.Progress) -> Mapping[str, Seen] | None:
         """Return the expected snapshots that are there; None where the cluster does not know the kind."""
         metadata = raw["metadata"]
         if not before.volumes:
