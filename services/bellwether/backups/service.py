@@ -24,21 +24,8 @@ from bellwether.backups.overdue import drill_overdue, drilled_on, overdue
 from bellwether.backups.records import Record, Records
 from bellwether.backups.restore_requests import RestoreRequests
 from bellwether.backups.source import stores
+from bellwether.messages import backup as messages
 from bellwether.messages.alarms import alarm
-from bellwether.messages.backup import (
-    PRODUCTION,
-    BackupMade,
-    BackupProgress,
-    BackupRestored,
-    BackupRow,
-    Backups,
-    CreateBackup,
-    EndRestore,
-    KeepBackup,
-    ListBackups,
-    RestoreBackup,
-    RestoreEnded,
-)
 from bellwether.messages.monitoring import AlarmReading
 from bellwether.runtime.call import Call
 from bellwether.runtime.context import ServiceContext
@@ -73,7 +60,7 @@ class BackupService:
         """Whether the stores are of other pods: then the locations alone know of backups."""
         self._began: datetime | None = None
         self._making: asyncio.Task[Any] | None = None
-        self._order: KeepBackup | None = None
+        self._order: messages.KeepBackup | None = None
         """The TradingBackup's that is made, or was made last."""
         self._step = self._said = ""
         self._drill: asyncio.Task[None] | None = None
@@ -82,7 +69,7 @@ class BackupService:
             service.on_start(self._restores.start)
             service.on_stop(self._restores.stop)
 
-    async def create_backup(self, request: CreateBackup, call: Call) -> BackupMade:
+    async def create_backup(self, request: messages.CreateBackup, call: Call) -> messages.BackupMade:
         """Make a backup; whoever asks while one is made waits for the same one.
 
         Raises:
@@ -101,7 +88,7 @@ class BackupService:
         made = await asyncio.shield(self._making)
         if root is not None:
             self._drill_if_due(declared, made, root)
-        return BackupMade(
+        return messages.BackupMade(
             backup_id=str(made["id"]),
             timestamp=datetime.fromisoformat(str(made["started"])),
             type=str(made["kind"]),
@@ -111,7 +98,7 @@ class BackupService:
             session=str(made.get("session", "")),
         )
 
-    async def keep_backup(self, request: KeepBackup, call: Call) -> BackupProgress:
+    async def keep_backup(self, request: messages.KeepBackup, call: Call) -> messages.BackupProgress:
         """Begin the backup of a TradingBackup, or say how far it is; the answer comes at once.
 
         Whoever asks again after this pod started again gets what was made before: the repository knows for whom.
@@ -120,17 +107,17 @@ class BackupService:
         if order is not None and order.id == request.id and order.attempt >= request.attempt and making is not None:
             return self._progress(making)
         if making is not None and not making.done():
-            return BackupProgress("waiting", said="another backup is being made")
+            return messages.BackupProgress("waiting", said="another backup is being made")
         try:
             self._checked(request.location)
         except RpcError as error:
-            return BackupProgress("failed", said=error.message, final=True)
+            return messages.BackupProgress("failed", said=error.message, final=True)
         words = ["create", "--location", request.location, "--for", request.id]
         words += ["--full"] if request.type == "full" else []
         self._begin([*words, *(["--known"] if request.known else [])], request)
-        return BackupProgress("running", "reach")
+        return messages.BackupProgress("running", "reach")
 
-    def _begin(self, words: list[str], order: KeepBackup | None) -> None:
+    def _begin(self, words: list[str], order: messages.KeepBackup | None) -> None:
         self._began, self._order, self._step, self._said = datetime.now(UTC), order, "reach", ""
         self._making = asyncio.get_running_loop().create_task(self._run(words, self._hear), name="backup")
 
@@ -140,19 +127,19 @@ class BackupService:
             self._step = line.removeprefix("step ").partition(" ")[0]
         self._said = line[:_WORDS]
 
-    def _progress(self, making: asyncio.Task[Any]) -> BackupProgress:
+    def _progress(self, making: asyncio.Task[Any]) -> messages.BackupProgress:
         if not making.done():
-            return BackupProgress("running", self._step, self._said)
+            return messages.BackupProgress("running", self._step, self._said)
         if making.cancelled():
-            return BackupProgress("failed", self._step, "the service was ended")
+            return messages.BackupProgress("failed", self._step, "the service was ended")
         error = making.exception()
         if error is not None:
             failure = error if isinstance(error, RpcError) else RpcError("BACKUP_FAILED", str(error))
-            return BackupProgress(
+            return messages.BackupProgress(
                 "failed", self._step, failure.message[:_WORDS], final=bool(failure.detail.get("final"))
             )
         made = making.result()
-        return BackupProgress(
+        return messages.BackupProgress(
             "complete",
             backup_id=made["id"],
             type=made["kind"],
@@ -163,7 +150,7 @@ class BackupService:
             kept=made["kept"],
         )
 
-    async def restore_backup(self, request: RestoreBackup, call: Call) -> BackupRestored:
+    async def restore_backup(self, request: messages.RestoreBackup, call: Call) -> messages.BackupRestored:
         """In a cluster have the operator restore this system in place, halted; elsewhere say which command does.
 
         What is restored takes the place of this very process, so the answer is that it was asked for.
@@ -181,24 +168,26 @@ class BackupService:
             "backup, stops trading, and puts it in place; it starts halted",
         )
 
-    async def end_restore(self, request: EndRestore, call: Call) -> RestoreEnded:
+    async def end_restore(self, request: messages.EndRestore, call: Call) -> messages.RestoreEnded:
         """Take note that a restore in place is over: another one can be asked for."""
         return await self._restores.end(request)
 
-    async def list_backups(self, request: ListBackups, call: Call) -> Backups:
+    async def list_backups(self, request: messages.ListBackups, call: Call) -> messages.Backups:
         """Return what is known of backups, newest first.
 
         Raises:
             RpcError: BACKUP_FAILED with the reason, where the locations have to be asked and do not answer.
         """
         if self._pod and self._declared() is not None:
-            return Backups((self._running() + [_listed(row) for row in await self._run(["list"])])[: request.limit])
+            return messages.Backups(
+                (self._running() + [_listed(row) for row in await self._run(["list"])])[: request.limit]
+            )
         if self._root is None:
-            return Backups([])
+            return messages.Backups([])
         records = Records(self._root / _FOLDER)
         found = [_row(record) for record in reversed(records.all("backup"))]
         drills = records.all("drill")
-        return Backups(found[: request.limit], _drill_in_words(drills[-1]) if drills else "")
+        return messages.Backups(found[: request.limit], _drill_in_words(drills[-1]) if drills else "")
 
     def health(self) -> dict[str, Any]:
         """Return what health says besides: degraded while the newest good backup is older than it should be.
@@ -229,13 +218,13 @@ class BackupService:
         """End what is on its way: a backup that is ended is reported as failed."""
         await end_tasks([task for task in (self._making, self._drill) if task is not None])
 
-    def _running(self) -> list[BackupRow]:
+    def _running(self) -> list[messages.BackupRow]:
         if self._making is None or self._making.done() or self._began is None:
             return []
-        return [BackupRow("", self._began, "", 0.0, "running")]
+        return [messages.BackupRow("", self._began, "", 0.0, "running")]
 
     def _checked(self, location: str | None) -> tuple[Path | None, Backup]:
-        if location == PRODUCTION:
+        if location == messages.PRODUCTION:
             raise RpcError("PRODUCTION_REFUSED", REFUSED)
         declared = self._declared()
         if declared is None:
@@ -307,8 +296,8 @@ def full_or_incremental(asked: str, records: list[Record], declared: Backup) -> 
     return "full" if since_full is None or since_full + 1 >= every else "incremental"
 
 
-def _row(record: Record) -> BackupRow:
-    return BackupRow(
+def _row(record: Record) -> messages.BackupRow:
+    return messages.BackupRow(
         backup_id=record.id,
         timestamp=record.started,
         type=record.kind,
@@ -319,10 +308,10 @@ def _row(record: Record) -> BackupRow:
     )
 
 
-def _listed(row: dict[str, Any]) -> BackupRow:
+def _listed(row: dict[str, Any]) -> messages.BackupRow:
     """Return a backup as `bellwether backup list` has it; its id is when it began."""
     state = row["state"]
-    return BackupRow(
+    return messages.BackupRow(
         backup_id=str(row["id"]),
         timestamp=datetime.strptime(str(row["id"]), "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC),
         type=str(row.get("kind", "")),

@@ -9,20 +9,9 @@ from typing import TypeVar
 
 import msgspec
 
+from bellwether.messages import registry as messages
 from bellwether.messages.canonical import content_hash
 from bellwether.messages.parts import FilePart, FileState
-from bellwether.messages.registry import (
-    CloseOrder,
-    FinishTarget,
-    GetSnapshot,
-    ListOrders,
-    OrderState,
-    PlaceOrder,
-    PutSnapshot,
-    TargetResult,
-    TrainingOrder,
-    TrainingOrders,
-)
 from bellwether.models.registry import Registry
 from bellwether.models.transfer import is_hash
 from bellwether.runtime.call import Call
@@ -84,7 +73,7 @@ class TrainingOrderStore:
         except OSError as error:
             raise OrderError(f"snapshot {snapshot[:12]}: {error.strerror}") from error
 
-    def place(self, order: TrainingOrder) -> OrderState:
+    def place(self, order: messages.TrainingOrder) -> messages.OrderState:
         """Keep an order; an open one of before is closed, since there is one training at a time.
 
         Raises:
@@ -101,22 +90,22 @@ class TrainingOrderStore:
         for one in known.values():
             if not one.closed:
                 self._write(msgspec.structs.replace(one, closed=True))
-        state = OrderState(identifier, order)
+        state = messages.OrderState(identifier, order)
         self._write(state)
         self._prune()
         return state
 
-    def all(self) -> list[OrderState]:
+    def all(self) -> list[messages.OrderState]:
         """Return the orders, the newest last; a file that cannot be read is passed over."""
         found = []
         for path in self._root.glob("*.json"):
             try:
-                found.append(msgspec.json.decode(path.read_bytes(), type=OrderState))
+                found.append(msgspec.json.decode(path.read_bytes(), type=messages.OrderState))
             except (OSError, msgspec.MsgspecError):
                 continue
         return sorted(found, key=lambda one: (one.order.created, one.id))
 
-    def find(self, identifier: str) -> OrderState:
+    def find(self, identifier: str) -> messages.OrderState:
         """Return an order by its id.
 
         Raises:
@@ -127,7 +116,7 @@ class TrainingOrderStore:
             raise OrderError(f"there is no order {identifier[:12]!r}")
         return found
 
-    def finish(self, ended: FinishTarget) -> OrderState:
+    def finish(self, ended: messages.FinishTarget) -> messages.OrderState:
         """Keep what became of a target; what was said before stays.
 
         Raises:
@@ -140,19 +129,19 @@ class TrainingOrderStore:
             return state
         if state.closed:
             raise OrderError(f"order {ended.id[:12]} is closed: the gate has judged what there was")
-        results = {**state.results, str(ended.index): TargetResult(ended.version, ended.words[:500])}
+        results = {**state.results, str(ended.index): messages.TargetResult(ended.version, ended.words[:500])}
         changed = msgspec.structs.replace(state, results=results)
         self._write(changed)
         return changed
 
-    def close(self, identifier: str) -> OrderState:
+    def close(self, identifier: str) -> messages.OrderState:
         """Close an order; raises OrderError when there is none."""
         state = msgspec.structs.replace(self.find(identifier), closed=True)
         self._write(state)
         self._prune()
         return state
 
-    def _write(self, state: OrderState) -> None:
+    def _write(self, state: messages.OrderState) -> None:
         write_durably(self._root / f"{state.id}.json", msgspec.json.encode(state))
 
     def _prune(self) -> None:
@@ -180,27 +169,27 @@ def add_orders(service: Service, registry: Registry) -> None:
             return await asyncio.to_thread(work)
 
     @service.rpc("put_snapshot")
-    async def put_snapshot(request: PutSnapshot, call: Call) -> FileState:
+    async def put_snapshot(request: messages.PutSnapshot, call: Call) -> FileState:
         """Take a part of a snapshot of bars; raises MODEL_REFUSED when it is not what its hash says."""
         return await ordered(lambda: orders.take(request.id, request.offset, request.total, request.content))
 
     @service.rpc("get_snapshot")
-    async def get_snapshot(request: GetSnapshot, call: Call) -> FilePart:
+    async def get_snapshot(request: messages.GetSnapshot, call: Call) -> FilePart:
         """Return a part of a snapshot of bars; raises MODEL_REFUSED when it is not there."""
         return await ordered(lambda: orders.part(request.id, request.offset))
 
     @service.rpc("place_order")
-    async def place_order(request: PlaceOrder, call: Call) -> OrderState:
+    async def place_order(request: messages.PlaceOrder, call: Call) -> messages.OrderState:
         """Keep an order of models; raises MODEL_REFUSED when it has no target, or its snapshot is not there."""
         return await ordered(lambda: orders.place(request.order))
 
     @service.rpc("list_orders")
-    async def list_orders(request: ListOrders, call: Call) -> TrainingOrders:
+    async def list_orders(request: messages.ListOrders, call: Call) -> messages.TrainingOrders:
         """Return the orders of models that are kept."""
-        return TrainingOrders(await ordered(orders.all))
+        return messages.TrainingOrders(await ordered(orders.all))
 
     @service.rpc("finish_target")
-    async def finish_target(request: FinishTarget, call: Call) -> OrderState:
+    async def finish_target(request: messages.FinishTarget, call: Call) -> messages.OrderState:
         """Keep what became of a target of an order.
 
         Raises:
@@ -214,6 +203,6 @@ def add_orders(service: Service, registry: Registry) -> None:
         return await ordered(lambda: orders.finish(request))
 
     @service.rpc("close_order")
-    async def close_order(request: CloseOrder, call: Call) -> OrderState:
+    async def close_order(request: messages.CloseOrder, call: Call) -> messages.OrderState:
         """Close an order; raises MODEL_REFUSED when there is none."""
         return await ordered(lambda: orders.close(request.id))

@@ -11,17 +11,10 @@ from typing import Any
 import msgspec
 
 from bellwether.messages import models as messages
+from bellwether.messages import registry
 from bellwether.messages.alarms import alarm
 from bellwether.messages.monitoring import AlarmReading
 from bellwether.messages.parts import FilePart, FileState
-from bellwether.messages.registry import (
-    GetArtifact,
-    GetRegistry,
-    PutArtifact,
-    RegistryBook,
-    RegistryChanged,
-    SetRegistry,
-)
 from bellwether.models import book
 from bellwether.models.keeper import ModelKeeper
 from bellwether.models.orders import add_orders
@@ -125,7 +118,7 @@ class ModelService:
 
     # The registry
 
-    async def get_registry(self, request: GetRegistry, call: Call) -> RegistryBook:
+    async def get_registry(self, request: registry.GetRegistry, call: Call) -> registry.RegistryBook:
         """Return a part of the registry's book."""
         return (await asyncio.to_thread(self._written, self.registry.book())).part(request.offset)
 
@@ -134,7 +127,7 @@ class ModelService:
             self._book = book.written(ledger)
         return self._book
 
-    async def put_artifact(self, request: PutArtifact, call: Call) -> FileState:
+    async def put_artifact(self, request: registry.PutArtifact, call: Call) -> FileState:
         """Take a part of a candidate's file.
 
         Raises:
@@ -147,7 +140,7 @@ class ModelService:
         except ArtifactError as error:
             raise RpcError("MODEL_REFUSED", str(error)) from error
 
-    async def get_artifact(self, request: GetArtifact, call: Call) -> FilePart:
+    async def get_artifact(self, request: registry.GetArtifact, call: Call) -> FilePart:
         """Return a part of a model's file.
 
         Raises:
@@ -158,7 +151,7 @@ class ModelService:
         except ArtifactError as error:
             raise RpcError("MODEL_NOT_FOUND", str(error)) from error
 
-    async def set_registry(self, request: SetRegistry, call: Call) -> RegistryChanged:
+    async def set_registry(self, request: registry.SetRegistry, call: Call) -> registry.RegistryChanged:
         """Take a change of the registry's book, and let serve what it says.
 
         Raises:
@@ -176,7 +169,7 @@ class ModelService:
             raise RpcError("NOT_ALLOWED", str(error)) from error
         except ArtifactError as error:
             raise RpcError("MODEL_REFUSED", str(error)) from error
-        return RegistryChanged(self._written(after).hash)
+        return registry.RegistryChanged(self._written(after).hash)
 
     def health(self) -> dict[str, Any]:
         """Return what health says besides."""

@@ -4,15 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from bellwether.messages import monitoring as messages
 from bellwether.messages.envelope import DeadLetter
-from bellwether.messages.monitoring import (
-    DeadLetterBody,
-    DeadLetterGone,
-    DeadLetterInfo,
-    DeadLetters,
-    ListDeadLetters,
-    PickDeadLetter,
-)
 from bellwether.naming import DEAD_STREAM
 from bellwether.runtime import errors
 from bellwether.runtime.bus import Bus, BusError, StoredMessage
@@ -24,7 +17,7 @@ _SHOWN_ERROR = 300
 _decode = msgspec.json.Decoder(DeadLetter).decode
 
 
-def described(stored: StoredMessage) -> tuple[DeadLetterInfo, DeadLetter]:
+def described(stored: StoredMessage) -> tuple[messages.DeadLetterInfo, DeadLetter]:
     """Return a stored letter; one that cannot be read still has its number and its subject."""
     try:
         letter = _decode(stored.body)
@@ -32,7 +25,7 @@ def described(stored: StoredMessage) -> tuple[DeadLetterInfo, DeadLetter]:
         body = stored.body.decode(errors="replace")
         letter = DeadLetter("unknown", stored.subject, "", 0, f"the letter cannot be read: {error}", body, True)
     kind = stored.subject.rpartition(".")[2]
-    info = DeadLetterInfo(
+    info = messages.DeadLetterInfo(
         stored.sequence, stored.time, letter.service, kind, letter.attempts, letter.error, not letter.truncated
     )
     return info, letter
@@ -44,11 +37,11 @@ class Letters:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
 
-    async def list_dead_letters(self, request: ListDeadLetters, call: Call) -> DeadLetters:
+    async def list_dead_letters(self, request: messages.ListDeadLetters, call: Call) -> messages.DeadLetters:
         """Return the oldest dead letters after a number."""
         if not 1 <= request.limit <= MOST:
             raise RpcError(errors.INVALID_PARAMS, f"limit is {request.limit}: it must be from 1 to {MOST}")
-        found: list[DeadLetterInfo] = []
+        found: list[messages.DeadLetterInfo] = []
         place = request.after
         try:
             total = (await self._bus.stream_figures(DEAD_STREAM)).messages
@@ -61,14 +54,14 @@ class Letters:
                 found.append(msgspec.structs.replace(info, error=info.error[:_SHOWN_ERROR]))
         except BusError as error:
             raise RpcError(errors.UNAVAILABLE, f"the dead letters cannot be read: {error}") from error
-        return DeadLetters(total, found)
+        return messages.DeadLetters(total, found)
 
-    async def get_dead_letter(self, request: PickDeadLetter, call: Call) -> DeadLetterBody:
+    async def get_dead_letter(self, request: messages.PickDeadLetter, call: Call) -> messages.DeadLetterBody:
         """Return one dead letter with its event."""
         info, letter = described(await self._stored(request.number))
-        return DeadLetterBody(info, letter.subject, letter.message_id, letter.body)
+        return messages.DeadLetterBody(info, letter.subject, letter.message_id, letter.body)
 
-    async def replay_dead_letter(self, request: PickDeadLetter, call: Call) -> DeadLetterGone:
+    async def replay_dead_letter(self, request: messages.PickDeadLetter, call: Call) -> messages.DeadLetterGone:
         """Publish the event again for everybody who consumes it, and take the letter away.
 
         Who had it already has its id in the inbox and drops it; its own id lets the stream take it.
@@ -85,9 +78,9 @@ class Letters:
             raise RpcError(
                 errors.UNAVAILABLE, f"dead letter {request.number} is not known to be published: {error}"
             ) from error
-        return DeadLetterGone(request.number, "replayed", again)
+        return messages.DeadLetterGone(request.number, "replayed", again)
 
-    async def drop_dead_letter(self, request: PickDeadLetter, call: Call) -> DeadLetterGone:
+    async def drop_dead_letter(self, request: messages.PickDeadLetter, call: Call) -> messages.DeadLetterGone:
         """Take a letter away for good."""
         await self._stored(request.number)
         try:
@@ -96,7 +89,7 @@ class Letters:
             raise RpcError(
                 errors.UNAVAILABLE, f"dead letter {request.number} is not known to be dropped: {error}"
             ) from error
-        return DeadLetterGone(request.number, "dropped")
+        return messages.DeadLetterGone(request.number, "dropped")
 
     async def _stored(self, number: int) -> StoredMessage:
         if number < 1:

@@ -14,20 +14,10 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from bellwether.messages import monitoring as messages
 from bellwether.messages.fields import from_fields
-from bellwether.messages.monitoring import (
-    Alerts,
-    ListNotifications,
-    MessageOutcome,
-    Notifications,
-    SendTestMessage,
-    SentTestMessages,
-    StreamUse,
-    SystemAlert,
-    SystemFigures,
-    SystemMetrics,
-)
 from bellwether.messages.reporting import GetReport, ListReports, Reports, StoredReport
+from bellwether.monitoring import judging
 from bellwether.monitoring.book import (
     OWED,
     Entry,
@@ -36,18 +26,6 @@ from bellwether.monitoring.book import (
     channel_states,
     notice_records,
     report_notice,
-)
-from bellwether.monitoring.judging import (
-    NAME,
-    Key,
-    Observation,
-    alerts,
-    failing_channels,
-    judged,
-    observations,
-    processes,
-    reported,
-    service_figures,
 )
 from bellwether.monitoring.letters import Letters
 from bellwether.monitoring.notifier import Notifier, Send
@@ -80,7 +58,7 @@ class Monitoring(Collector):
         self._machine = machine
         self._every = every
         self._notifier = notifier
-        self._states: dict[Key, AlarmState] = {}
+        self._states: dict[judging.Key, AlarmState] = {}
         self._looked: datetime | None = None
         service.figures.registry.register(self)
 
@@ -118,45 +96,49 @@ class Monitoring(Collector):
         for one in self._notifier.book.alarms:
             self._states[one.type, one.service] = AlarmState(one.since, 1, raised=True)
 
-    async def collect_system_metrics(self, call: Call) -> SystemMetrics:
+    async def collect_system_metrics(self, call: Call) -> messages.SystemMetrics:
         """Return each service's health, the memory and CPU of each process once, and the machine's figures."""
         names = self._watched()
         found = await asyncio.gather(*(self._health(name, call) for name in names))
-        services = {name: service_figures(health) for name, health in zip(names, found, strict=True)}
+        services = {name: judging.service_figures(health) for name, health in zip(names, found, strict=True)}
         machine = self._machine.figures()
-        each = processes(services)
-        return SystemMetrics(
+        each = judging.processes(services)
+        return messages.SystemMetrics(
             timestamp=call.as_of,
             services=services,
-            system=SystemFigures(machine.scope, machine.cpu_percent, machine.memory_percent, machine.disk_usage),
+            system=messages.SystemFigures(
+                machine.scope, machine.cpu_percent, machine.memory_percent, machine.disk_usage
+            ),
             processes=each,
             memory_usage=round(sum(one.memory_usage or 0.0 for one in each), 1),
             streams=await self._streams(),
         )
 
-    async def _streams(self) -> dict[str, StreamUse]:
+    async def _streams(self) -> dict[str, messages.StreamUse]:
         """Return what the streams hold; nothing for one that cannot be asked."""
-        found: dict[str, StreamUse] = {}
+        found: dict[str, messages.StreamUse] = {}
         for name in (EVENT_STREAM, DEAD_STREAM):
             try:
                 held = await self._service.context.bus.stream_figures(name)
             except BusError as error:
                 _log.warning("stream %s cannot be asked: %s", name, error)
                 continue
-            found[name] = StreamUse(held.messages, held.bytes, held.max_bytes or None)
+            found[name] = messages.StreamUse(held.messages, held.bytes, held.max_bytes or None)
         return found
 
-    async def check_alerts(self, call: Call) -> Alerts:
+    async def check_alerts(self, call: Call) -> messages.Alerts:
         """Return what is wrong now."""
         seen = await self._observe(call)
-        return Alerts(call.as_of, alerts(judged(self._states, seen, call.as_of), seen))
+        return messages.Alerts(call.as_of, judging.alerts(judging.judged(self._states, seen, call.as_of), seen))
 
-    async def list_notifications(self, request: ListNotifications, call: Call) -> Notifications:
+    async def list_notifications(self, request: messages.ListNotifications, call: Call) -> messages.Notifications:
         """Return the declared notifications and the notices, newest first."""
         book = self._notifier.book
-        return Notifications(channel_states(book, self._notifier.channels), notice_records(book, request.limit))
+        return messages.Notifications(
+            channel_states(book, self._notifier.channels), notice_records(book, request.limit)
+        )
 
-    async def test_notification(self, request: SendTestMessage, call: Call) -> SentTestMessages:
+    async def test_notification(self, request: messages.SendTestMessage, call: Call) -> messages.SentTestMessages:
         """Send a test message at once, whatever the severity and the hour, and return what became of it."""
         known = {one.name: one for one in self._notifier.channels}
         if request.name is not None and request.name not in known:
@@ -167,10 +149,12 @@ class Monitoring(Collector):
             raise RpcError("NO_NOTIFICATIONS", "no notification is declared: add one to spec.notifications")
         words = "this is a test message; nothing is wrong"
         notice_id = f"test-{call.request_id}"
-        notice = Notice(notice_id, call.as_of, "test", "test", NAME, "info", words, call.as_of, published=True)
+        notice = Notice(notice_id, call.as_of, "test", "test", judging.NAME, "info", words, call.as_of, published=True)
         errors = await asyncio.gather(*(self._notifier.test(one, notice) for one in wanted))
         pairs = zip(wanted, errors, strict=True)
-        return SentTestMessages([MessageOutcome(one.name, one.kind, error is None, error) for one, error in pairs])
+        return messages.SentTestMessages(
+            [messages.MessageOutcome(one.name, one.kind, error is None, error) for one, error in pairs]
+        )
 
     async def watch(self) -> None:
         """Look again and again; each alarm that is raised or resolved is published and notified once."""
@@ -178,15 +162,15 @@ class Monitoring(Collector):
             await asyncio.sleep(self._every)
             await self.look(self._service.call(budget=LOOK_BUDGET))
 
-    async def _observe(self, call: Call) -> list[Observation]:
+    async def _observe(self, call: Call) -> list[judging.Observation]:
         metrics = await self.collect_system_metrics(call)
-        own = failing_channels(self._notifier.book, self._notifier.channels, self._states)
-        return [*observations(metrics), *reported(metrics, self._states), *own]
+        own = judging.failing_channels(self._notifier.book, self._notifier.channels, self._states)
+        return [*judging.observations(metrics), *judging.reported(metrics, self._states), *own]
 
     async def look(self, call: Call) -> None:
         """Look once. What cannot be stored or published is so at a later look, with the same ids."""
         seen = await self._observe(call)
-        after = judged(self._states, seen, call.as_of)
+        after = judging.judged(self._states, seen, call.as_of)
         for one in seen:
             before, now = self._states.get(one.key, CLEAR), after[one.key]
             change = transition(before, now)
@@ -204,7 +188,7 @@ class Monitoring(Collector):
         with contextlib.suppress(BusError):
             await self._notifier.store()
 
-    def _note(self, one: Observation, raised: bool, since: datetime, at: datetime) -> None:
+    def _note(self, one: judging.Observation, raised: bool, since: datetime, at: datetime) -> None:
         book = self._notifier.book
         alarms = [entry for entry in book.alarms if (entry.type, entry.service) != one.key]
         severity = one.alarm.severity
@@ -249,7 +233,7 @@ class Monitoring(Collector):
         """Publish the notices of alarms that are not yet; one that was already is dropped by its id."""
         for notice in [one for one in self._notifier.book.notices if not one.published]:
             alert = from_fields(
-                SystemAlert,
+                messages.SystemAlert,
                 notice,
                 state="raised" if notice.state == "raised" else "resolved",
                 severity="critical" if notice.severity == "critical" else "warning",
@@ -281,7 +265,7 @@ class Monitoring(Collector):
 
     async def _health(self, name: str, call: Call) -> dict[str, Any] | str:
         try:
-            if name == NAME:
+            if name == judging.NAME:
                 own: dict[str, Any] = await self._service.server.methods["health"].handler(call)
                 return own
             return await call.request(name, "health", None, dict[str, Any], budget=HEALTH_BUDGET)
@@ -291,7 +275,7 @@ class Monitoring(Collector):
 
 def create(context: ServiceContext, *, every: float = EVERY, sender: Send | None = None) -> Service:
     """Return the service, wired to its runtime."""
-    service = Service(NAME, context)
+    service = Service(judging.NAME, context)
     notifier = Notifier(context) if sender is None else Notifier(context, sender=sender)
     letters = Letters(context.bus)
     monitoring = Monitoring(service, Machine(context.config.data_dir), every, notifier)

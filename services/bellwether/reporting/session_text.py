@@ -4,17 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from bellwether.messages.reporting import (
-    IntervalValue,
-    Judgement,
-    ReportedAccount,
-    ReportedOrder,
-    ReportedPrediction,
-    SessionReport,
-)
+from bellwether.messages import reporting as messages
 
 
-def session_lines(report: SessionReport) -> list[str]:
+def session_lines(report: messages.SessionReport) -> list[str]:
     """Return a session report line by line."""
     lines = [
         f"Session {report.session} of {report.system} ({report.calendar})",
@@ -86,14 +79,14 @@ def _section(title: str, lines: Iterable[str], nothing: str = "") -> list[str]:
     return ["", title, *(found or ([f"  {nothing}"] if nothing else ["  nothing is known"]))]
 
 
-def _prediction(one: ReportedPrediction) -> str:
+def _prediction(one: messages.ReportedPrediction) -> str:
     if one.action is None or one.probability is None or one.base_rate is None:
         return f"{one.symbol}: {one.became}"
     missing = f"; missing: {', '.join(one.missing)}" if one.missing else ""
     return f"{one.symbol}: {one.action}, p {one.probability:.3f}, base rate {one.base_rate:.3f}: {one.became}{missing}"
 
 
-def _order(one: ReportedOrder) -> str:
+def _order(one: messages.ReportedOrder) -> str:
     price = "" if one.price is None else f" at {one.price:,.4f}"
     commission = "" if one.commission is None else f", commission {one.commission:,.2f}"
     why = one.refusal or one.reduction
@@ -103,7 +96,7 @@ def _order(one: ReportedOrder) -> str:
     )
 
 
-def _account(one: ReportedAccount) -> list[str]:
+def _account(one: messages.ReportedAccount) -> list[str]:
     state = "" if one.closed else " (the ledger has not closed the session yet)"
     lines = [
         f"equity {one.equity:,.2f} {one.currency}{state}: cash {one.cash:,.2f}, shares {one.positions_value:,.2f}",
@@ -119,7 +112,7 @@ def _rate(rate: float | None) -> str:
     return "" if rate is None else f" ({rate:+.2%})"
 
 
-def _judgement(one: Judgement) -> Sequence[str]:
+def _judgement(one: messages.Judgement) -> Sequence[str]:
     if not one.decisions:
         return [f"not defined: {one.hit_rate.undefined}"]
     lines = [
@@ -143,7 +136,7 @@ def percent(value: float | None) -> str:
     return "not defined" if value is None else f"{value:.1%}"
 
 
-def interval_text(one: IntervalValue) -> str:
+def interval_text(one: messages.IntervalValue) -> str:
     """Return a share with its interval, or why there is none."""
     if one.value is None:
         return f"not defined: {one.undefined}"

@@ -13,15 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from bellwether.messages import scheduling as messages
 from bellwether.messages.parts import FilePart, FileState
-from bellwether.messages.scheduling import (
-    REPORT_FILES,
-    GetReplayReport,
-    PutReplayReport,
-    ReplayReportLine,
-    ReplayReports,
-    RetainReplayReports,
-)
 from bellwether.runtime.call import Call
 from bellwether.runtime.errors import RpcError
 from bellwether.runtime.service import Service
@@ -50,7 +43,7 @@ class Shelf:
         self._root = root
         self._room = room
 
-    def take(self, part: PutReplayReport) -> FileState:
+    def take(self, part: messages.PutReplayReport) -> FileState:
         """Keep a part of a file.
 
         Raises:
@@ -72,7 +65,7 @@ class Shelf:
         self._make_room(folder.parent)
         return FileState(there, True)
 
-    def part(self, asked: GetReplayReport) -> FilePart:
+    def part(self, asked: messages.GetReplayReport) -> FilePart:
         """Return a part of a file of the newest replay of a name.
 
         Raises:
@@ -85,14 +78,14 @@ class Shelf:
             raise ShelfError(f"there is no report of variant {asked.index} of the replay {asked.replay}")
         return read_part(place, asked.offset)
 
-    def lines(self) -> list[ReplayReportLine]:
+    def lines(self) -> list[messages.ReplayReportLine]:
         """Return what is there, by name."""
         found = []
         for folder in self._folders():
             name, _, uid = folder.name.partition(".")
-            variants = sorted(int(one.parent.name) for one in folder.glob(f"*/{REPORT_FILES[0]}"))
+            variants = sorted(int(one.parent.name) for one in folder.glob(f"*/{messages.REPORT_FILES[0]}"))
             if variants:
-                found.append(ReplayReportLine(name, uid, variants))
+                found.append(messages.ReplayReportLine(name, uid, variants))
         return sorted(found, key=lambda line: line.replay)
 
     def retain(self, uids: list[str]) -> None:
@@ -148,11 +141,11 @@ def add_replay_reports(service: Service) -> None:
             raise RpcError("REPORT_REFUSED", str(error)) from error
 
     @service.rpc("put_replay_report")
-    async def put_replay_report(request: PutReplayReport, call: Call) -> FileState:
+    async def put_replay_report(request: messages.PutReplayReport, call: Call) -> FileState:
         return await ordered(lambda: shelf.take(request))
 
     @service.rpc("get_replay_report")
-    async def get_replay_report(request: GetReplayReport, call: Call) -> FilePart:
+    async def get_replay_report(request: messages.GetReplayReport, call: Call) -> FilePart:
         try:
             async with lock:
                 return await asyncio.to_thread(lambda: shelf.part(request))
@@ -160,10 +153,10 @@ def add_replay_reports(service: Service) -> None:
             raise RpcError("REPORT_NOT_FOUND", str(error)) from error
 
     @service.rpc("list_replay_reports")
-    async def list_replay_reports(call: Call) -> ReplayReports:
-        return ReplayReports(await ordered(shelf.lines))
+    async def list_replay_reports(call: Call) -> messages.ReplayReports:
+        return messages.ReplayReports(await ordered(shelf.lines))
 
     @service.rpc("retain_replay_reports")
-    async def retain_replay_reports(request: RetainReplayReports, call: Call) -> ReplayReports:
+    async def retain_replay_reports(request: messages.RetainReplayReports, call: Call) -> messages.ReplayReports:
         await ordered(lambda: shelf.retain(request.uids))
-        return ReplayReports(await ordered(shelf.lines))
+        return messages.ReplayReports(await ordered(shelf.lines))

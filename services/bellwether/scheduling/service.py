@@ -8,21 +8,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bellwether.market.slots import slots
+from bellwether.messages import scheduling as messages
 from bellwether.messages.alarms import alarm
 from bellwether.messages.envelope import LIVE
 from bellwether.messages.monitoring import AlarmReading
 from bellwether.messages.reporting import GetReport, ListReports, Reports, StoredReport
-from bellwether.messages.scheduling import (
-    ExecuteJob,
-    ExecuteSlot,
-    Job,
-    Jobs,
-    ListJobs,
-    ReplayState,
-    ScheduleJob,
-    SlotJobs,
-    StoppedJobs,
-)
 from bellwether.runtime.call import Call
 from bellwether.runtime.context import ServiceContext
 from bellwether.runtime.errors import RpcError
@@ -65,7 +55,7 @@ def create(context: ServiceContext) -> Service:
     add_replay_reports(service)
 
     @service.rpc("get_replay")
-    async def get_replay(call: Call) -> ReplayState:
+    async def get_replay(call: Call) -> messages.ReplayState:
         return conductor.state()
 
     @service.on_declaration
@@ -120,19 +110,19 @@ def _register_alarms(service: Service, store: Store, reader: Reader) -> None:
 
 def _register_jobs(service: Service, store: Store, reader: Reader, conductor: Conductor, runner: Runner) -> None:
     @service.rpc("execute_job")
-    async def execute_job(request: ExecuteJob, call: Call) -> Job:
+    async def execute_job(request: messages.ExecuteJob, call: Call) -> messages.Job:
         if reader.settings.replays:
             return await conducted(request.job_id)
         return await runner.execute(request.job_id, call, request_id=request.request_id)
 
     @service.rpc("execute_slot")
-    async def execute_slot(request: ExecuteSlot, call: Call) -> Job:
+    async def execute_slot(request: messages.ExecuteSlot, call: Call) -> messages.Job:
         due = _due(request)
         if reader.settings.replays:
             return await conducted(request.slot or str(request.task))
         return await (runner.execute_slot(request.slot, call) if due is None else runner.execute_due(*due, call))
 
-    async def conducted(name: str) -> Job:
+    async def conducted(name: str) -> messages.Job:
         done = await runner.stored(conductor.run, name)
         if done is not None and done.status in ("completed", "failed"):
             return done
@@ -142,44 +132,46 @@ def _register_jobs(service: Service, store: Store, reader: Reader, conductor: Co
         )
 
     @service.rpc("list_jobs")
-    async def list_jobs(request: ListJobs, call: Call) -> Jobs:
+    async def list_jobs(request: messages.ListJobs, call: Call) -> messages.Jobs:
         if not 1 <= request.limit <= MOST_ROWS:
             raise RpcError("INVALID_PARAMS", f"limit: {request.limit} must be from 1 to {MOST_ROWS}")
         if reader.settings.replays:
-            return Jobs(await store.transact(lambda tx: claims.newest(tx, conductor.run, request.limit)))
+            return messages.Jobs(await store.transact(lambda tx: claims.newest(tx, conductor.run, request.limit)))
         past = await store.transact(lambda tx: claims.newest(tx, LIVE, request.limit))
         coming = await _coming(reader, runner, service)
         claimed = {job.id for job in past}
-        return Jobs([*(job for job in coming if job.id not in claimed), *past][: request.limit])
+        return messages.Jobs([*(job for job in coming if job.id not in claimed), *past][: request.limit])
 
 
 def _register_slots(service: Service, store: Store, reader: Reader, conductor: Conductor, clockwork: Clockwork) -> None:
     @service.rpc("list_slots")
-    async def list_slots(call: Call) -> SlotJobs:
+    async def list_slots(call: Call) -> messages.SlotJobs:
         tasks = [task.name for task in reader.settings.tasks]
         if not reader.settings.replays:
             since = service.context.clock.now() - LOOK_BACK
 
-            def look(tx: Transaction) -> SlotJobs:
+            def look(tx: Transaction) -> messages.SlotJobs:
                 known = declarations.history(tx)
                 if known is None:
-                    return SlotJobs(None, [], failing=clockwork.failing)
+                    return messages.SlotJobs(None, [], failing=clockwork.failing)
                 version = known.versions[-1]
                 by_session = {day: at for day, at in version.since_by_session.items() if day >= since.date()}
                 found = claims.recent(tx, LIVE, tasks, since, MOST_ROWS)
                 listed = [job for job in found if not is_due_again(job, version)]
-                return SlotJobs(known.began, listed, dict(version.since_by_task), by_session, clockwork.failing)
+                return messages.SlotJobs(
+                    known.began, listed, dict(version.since_by_task), by_session, clockwork.failing
+                )
 
             return await store.transact(look)
         at = conductor.progress.at
         if at is None:
-            return SlotJobs(None, [])
+            return messages.SlotJobs(None, [])
         return await store.transact(
-            lambda tx: SlotJobs(None, claims.recent(tx, conductor.run, tasks, at - LOOK_BACK, MOST_ROWS))
+            lambda tx: messages.SlotJobs(None, claims.recent(tx, conductor.run, tasks, at - LOOK_BACK, MOST_ROWS))
         )
 
 
-def _due(request: ExecuteSlot) -> tuple[str, datetime] | None:
+def _due(request: messages.ExecuteSlot) -> tuple[str, datetime] | None:
     """Return the task and the minute that are asked for, none when a slot is asked for by its name."""
     if request.slot and request.task is None and request.minute is None:
         return None
@@ -190,7 +182,7 @@ def _due(request: ExecuteSlot) -> tuple[str, datetime] | None:
 
 def _register_schedule(service: Service, store: Store, reader: Reader, clockwork: Clockwork) -> None:
     @service.rpc("schedule_market_aware_job")
-    async def schedule_market_aware_job(request: ScheduleJob, call: Call) -> Job:
+    async def schedule_market_aware_job(request: messages.ScheduleJob, call: Call) -> messages.Job:
         if reader.settings.replays:
             raise RpcError("REPLAY_CONDUCTS", "with clock.mode replay only declared tasks run: add it to spec.tasks")
         now = service.context.clock.now()
@@ -205,14 +197,14 @@ def _register_schedule(service: Service, store: Store, reader: Reader, clockwork
         coming = slots([job.rule], reader.settings.calendar, now, now + LOOK_AHEAD)
         # Put to another time, a job that was done today is not done again.
         due = next((slot.due for slot in coming if is_open(slot, over)), None)
-        return Job(job.rule.name, job.type, due.isoformat() if due else "", job.params, "pending", due)
+        return messages.Job(job.rule.name, job.type, due.isoformat() if due else "", job.params, "pending", due)
 
     @service.rpc("stop_all_jobs")
-    async def stop_all_jobs(call: Call) -> StoppedJobs:
+    async def stop_all_jobs(call: Call) -> messages.StoppedJobs:
         stopped = await store.transact(jobs.stop_all)
         clockwork.wake()
         _log.info("%d scheduled jobs are stopped", stopped)
-        return StoppedJobs(stopped)
+        return messages.StoppedJobs(stopped)
 
 
 def _register_reports(service: Service, reader: Reader, conductor: Conductor, reports: SessionReports) -> None:
@@ -228,13 +220,13 @@ def _register_reports(service: Service, reader: Reader, conductor: Conductor, re
         return await reports.listed(run(), request.limit, call)
 
 
-async def _coming(reader: Reader, runner: Runner, service: Service) -> list[Job]:
+async def _coming(reader: Reader, runner: Runner, service: Service) -> list[messages.Job]:
     """Return the next slot of each task and scheduled job, the furthest first."""
     known, now = await runner.known(), service.context.clock.now()
-    found: dict[str, Job] = {}
+    found: dict[str, messages.Job] = {}
     for slot in slots(known.rules, reader.settings.calendar, now, now + LOOK_AHEAD):
         if slot.task not in found:
             params = {"session": slot.session.isoformat()}
             kind = known.types[slot.task]
-            found[slot.task] = Job(slot.name, kind, slot.due.isoformat(), params, "pending", slot.due)
+            found[slot.task] = messages.Job(slot.name, kind, slot.due.isoformat(), params, "pending", slot.due)
     return sorted(found.values(), key=lambda job: job.schedule_time, reverse=True)

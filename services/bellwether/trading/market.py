@@ -8,17 +8,7 @@ from datetime import date
 from decimal import Decimal
 from typing import NamedTuple
 
-from bellwether.messages.market_data import (
-    Bar,
-    Bars,
-    CorporateAction,
-    CorporateActions,
-    Freshness,
-    GetBars,
-    GetCorporateActions,
-    GetOpeningPrices,
-    OpeningPrices,
-)
+from bellwether.messages import market_data
 from bellwether.messages.quality import GetQuality
 from bellwether.messages.quality import Quality as Qualities
 from bellwether.runtime.call import Call
@@ -47,7 +37,7 @@ class Market(NamedTuple):
 
     asked: frozenset[str]
     prices: Mapping[str, Decimal]
-    actions: list[CorporateAction]
+    actions: list[market_data.CorporateAction]
     volumes: Mapping[str, Decimal]
     """Of the last closed session, where a share of them is declared."""
 
@@ -72,15 +62,19 @@ class MarketQuestions:
         # Prices come first: market-data reads its source meanwhile, and the bar that brings a price tells the split or
         # dividend of its day. Asked the other way round, one that lands in between would end the open without it.
         prices = await call.request(
-            "market-data", "get_opening_prices", GetOpeningPrices(day, names), OpeningPrices, idempotent=True
+            "market-data",
+            "get_opening_prices",
+            market_data.GetOpeningPrices(day, names),
+            market_data.OpeningPrices,
+            idempotent=True,
         )
-        found: list[CorporateAction] = []
+        found: list[market_data.CorporateAction] = []
         # Live, a split may be reported after its session was opened, by a source that restates its history late.
         again = LATE_SESSIONS if self._desk.context.clock.live else 0
         for first, last, missing in actions_to_ask_for(self._desk.declaration.calendar, day, *wanted, again=again):
-            question = GetCorporateActions(last, sorted(missing), since=first)
+            question = market_data.GetCorporateActions(last, sorted(missing), since=first)
             reply = await call.request(
-                "market-data", "get_corporate_actions", question, CorporateActions, idempotent=True
+                "market-data", "get_corporate_actions", question, market_data.CorporateActions, idempotent=True
             )
             found += reply.actions
         exact = {symbol: exact_price(price) for symbol, price in prices.prices.items()}
@@ -106,7 +100,7 @@ class MarketQuestions:
         # The rest of the time is for the answer to our caller: that no prices came is an answer, too.
         budget = call.remaining * NEWEST_SHARE
         try:
-            reply = await call.request("market-data", "get_freshness", None, Freshness, budget=budget)
+            reply = await call.request("market-data", "get_freshness", None, market_data.Freshness, budget=budget)
         except RpcError as error:
             _log.debug("no newest prices: %s", error)
             return None
@@ -173,7 +167,7 @@ class MarketQuestions:
         return Newest(exact_price(bars[-1].close), bars[-1].session) if bars else Newest()
 
 
-async def _bars(symbol: str, count: int, call: Call) -> list[Bar]:
+async def _bars(symbol: str, count: int, call: Call) -> list[market_data.Bar]:
     """Return a symbol's newest complete bars as traded, oldest first."""
-    question = GetBars(symbol, count, adjusted=False)
-    return (await call.request("market-data", "get_bars", question, Bars, idempotent=True)).bars
+    question = market_data.GetBars(symbol, count, adjusted=False)
+    return (await call.request("market-data", "get_bars", question, market_data.Bars, idempotent=True)).bars
