@@ -20,16 +20,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
 
-from bellwether.broker.values import (
-    Adjustment,
-    BrokerAccount,
-    BrokerEvent,
-    BrokerPosition,
-    Lookup,
-    MarketState,
-    NewOrder,
-    Stopped,
-)
+from bellwether.broker import values
 from bellwether.runtime.errors import RpcError
 
 
@@ -73,14 +64,14 @@ class Broker(Protocol):
             BrokerError: with the code of what is missing (credentials, account, instrument).
         """
 
-    async def market(self, symbol: str) -> MarketState:
+    async def market(self, symbol: str) -> values.MarketState:
         """Return whether a market order would be taken now, and the price to judge it by.
 
         Raises:
             NoBroker: while the broker cannot say.
         """
 
-    async def submit(self, order: NewOrder, last_look: LastLook = nothing_halts) -> None:
+    async def submit(self, order: values.NewOrder, last_look: LastLook = nothing_halts) -> None:
         """Hand an order over. Its acknowledgement, fills or rejection come from `drain`.
 
         Raises:
@@ -97,34 +88,34 @@ class Broker(Protocol):
             NoBroker: the broker did not take the request; the order may still be filled.
         """
 
-    async def query(self, reference: str, since: datetime) -> Lookup:
+    async def query(self, reference: str, since: datetime) -> values.Lookup:
         """Return everything that the broker knows of an order which was sent at `since` or later.
 
         Raises:
             NoBroker: while the broker cannot say.
         """
 
-    async def drain(self) -> Sequence[BrokerEvent]:
+    async def drain(self) -> Sequence[values.BrokerEvent]:
         """Return the events since the last time, oldest first, without waiting for any."""
 
     def on_events(self, wake: Callable[[], None]) -> None:
         """Have `wake` called on the event loop whenever `drain` has something new."""
 
-    async def positions(self) -> Sequence[BrokerPosition]:
+    async def positions(self) -> Sequence[values.BrokerPosition]:
         """Return what the account holds, one row for each symbol.
 
         Raises:
             NoBroker: while the broker cannot say.
         """
 
-    async def account(self) -> BrokerAccount:
+    async def account(self) -> values.BrokerAccount:
         """Return the account.
 
         Raises:
             NoBroker: while the broker cannot say.
         """
 
-    async def adjustments(self, since: datetime) -> Sequence[Adjustment]:
+    async def adjustments(self, since: datetime) -> Sequence[values.Adjustment]:
         """Return what moved money since an instant besides fills.
 
         Raises:
@@ -138,7 +129,7 @@ class Broker(Protocol):
             NoBroker: while the broker cannot say.
         """
 
-    async def stopped(self, since: datetime) -> Sequence[Stopped]:
+    async def stopped(self, since: datetime) -> Sequence[values.Stopped]:
         """Return what stops at the broker have closed since an instant, oldest first.
 
         Raises:

@@ -13,14 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from bellwether.change.hold import Held, released, with_template
-from bellwether.render.kubernetes import Manifest
-from bellwether.render.kubernetes.context import (
-    ANNOTATION_BEGAN,
-    ANNOTATION_FAILED,
-    ANNOTATION_LAST_GOOD,
-    ANNOTATION_TEMPLATE,
-    content_hash,
-)
+from bellwether.render.kubernetes import Manifest, context
 
 DEFECT_DEADLINE = timedelta(seconds=60)
 """So long a new template has where its pods have a fault that does not go by itself, such as an image without a tag."""
@@ -36,13 +29,13 @@ class Failure(NamedTuple):
 
 def template_hash(manifest: Mapping[str, Any]) -> str:
     """Return what a workload's pod template is recognised by."""
-    return content_hash(manifest["spec"]["template"], 16)
+    return context.content_hash(manifest["spec"]["template"], 16)
 
 
 def failure_in(annotations: Mapping[str, str]) -> Failure | None:
     """Return what a workload's annotations say of a template that failed; None where that cannot be read."""
     try:
-        found = json.loads(annotations.get(ANNOTATION_FAILED, ""))
+        found = json.loads(annotations.get(context.ANNOTATION_FAILED, ""))
         return Failure(str(found["template"]), str(found["why"]))
     except (ValueError, KeyError, TypeError):
         return None
@@ -50,7 +43,10 @@ def failure_in(annotations: Mapping[str, str]) -> Failure | None:
 
 def failed_annotations(manifest: Mapping[str, Any], why: str) -> dict[str, str | None]:
     """Return what to write on a workload whose template failed."""
-    return {ANNOTATION_FAILED: json.dumps({"template": template_hash(manifest), "why": why}), ANNOTATION_BEGAN: None}
+    return {
+        context.ANNOTATION_FAILED: json.dumps({"template": template_hash(manifest), "why": why}),
+        context.ANNOTATION_BEGAN: None,
+    }
 
 
 def started_annotations(
@@ -61,15 +57,15 @@ def started_annotations(
     The template that is there is the one to go back to if a pod of it is ready; else the one before it stays that. Is
     there neither, nothing can be gone back to, and no deadline is set.
     """
-    annotation, current = released(observed, ANNOTATION_TEMPLATE)
+    annotation, current = released(observed, context.ANNOTATION_TEMPLATE)
     if current == wanted["spec"]["template"]:
         return None
-    _, before = released(observed, ANNOTATION_LAST_GOOD)
+    _, before = released(observed, context.ANNOTATION_LAST_GOOD)
     runs = current is not None and bool((observed.get("status") or {}).get("readyReplicas"))
     good = runs and not _under_way(observed)
     began = now.strftime("%Y-%m-%dT%H:%M:%SZ") if good or before is not None else None
-    found: dict[str, str | None] = {ANNOTATION_BEGAN: began, ANNOTATION_FAILED: None}
-    return {**found, ANNOTATION_LAST_GOOD: annotation} if good else found
+    found: dict[str, str | None] = {context.ANNOTATION_BEGAN: began, context.ANNOTATION_FAILED: None}
+    return {**found, context.ANNOTATION_LAST_GOOD: annotation} if good else found
 
 
 def _under_way(observed: Mapping[str, Any]) -> bool:
@@ -105,5 +101,5 @@ def gone_back(desired: Manifest, observed: Mapping[str, Any] | None) -> Held | N
     failure = failure_in(observed["metadata"].get("annotations") or {})
     if failure is None or failure.template != template_hash(desired):
         return None
-    annotation, before = released(observed, ANNOTATION_LAST_GOOD)
+    annotation, before = released(observed, context.ANNOTATION_LAST_GOOD)
     return None if before is None else with_template(desired, annotation, before)

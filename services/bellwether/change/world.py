@@ -9,17 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
-from bellwether.render.kubernetes import Keyring, Manifest, image_of, quantities
-from bellwether.render.kubernetes.context import (
-    ANNOTATION_APPLIED,
-    IDENTITIES,
-    LABEL_COMPONENT,
-    LABEL_INSTANCE,
-    LABEL_MANAGED_BY,
-    LABEL_SYSTEM_UID,
-    MANAGER,
-    content_hash,
-)
+from bellwether.render.kubernetes import Keyring, Manifest, context, image_of, quantities
 from bellwether.spec.created_with import ANNOTATION_CREATED_WITH, created_differently, decode
 from bellwether.spec.models import GROUP, KIND, TradingSystem
 
@@ -80,8 +70,8 @@ class Installation:
         """The system's keys, with a stand-in for each that is not known; Secrets are never compared."""
         known = self.public_keys or {}
         return Keyring(
-            seeds=dict.fromkeys(IDENTITIES, "(derived in the cluster)"),
-            public_keys={name: known.get(name, f"key-of-{name}") for name in IDENTITIES},
+            seeds=dict.fromkeys(context.IDENTITIES, "(derived in the cluster)"),
+            public_keys={name: known.get(name, f"key-of-{name}") for name in context.IDENTITIES},
             gateway_token="(derived in the cluster)",  # noqa: S106 (a stand-in)
         )
 
@@ -93,17 +83,17 @@ def key_of(manifest: Manifest) -> Key:
 
 def component_of(manifest: Mapping[str, Any]) -> str:
     """Return the component that an object belongs to; empty when it says none."""
-    return str((manifest["metadata"].get("labels") or {}).get(LABEL_COMPONENT, ""))
+    return str((manifest["metadata"].get("labels") or {}).get(context.LABEL_COMPONENT, ""))
 
 
 def digest_of(manifest: Manifest) -> str:
     """Return the digest that an applied object carries as an annotation."""
-    return content_hash(manifest, 16)
+    return context.content_hash(manifest, 16)
 
 
 def applied_digest(raw: Manifest) -> str | None:
     """Return the digest of what was applied to an object last, by its annotation."""
-    found = (raw["metadata"].get("annotations") or {}).get(ANNOTATION_APPLIED)
+    found = (raw["metadata"].get("annotations") or {}).get(context.ANNOTATION_APPLIED)
     return None if found is None else str(found)
 
 
@@ -114,7 +104,7 @@ def supposed(manifest: Manifest, status: Mapping[str, Any] | None = None) -> Exi
         **manifest,
         "metadata": {
             **metadata,
-            "annotations": {**metadata.get("annotations", {}), ANNOTATION_APPLIED: digest_of(manifest)},
+            "annotations": {**metadata.get("annotations", {}), context.ANNOTATION_APPLIED: digest_of(manifest)},
         },
     }
     if manifest["kind"] in WORKLOADS:
@@ -167,7 +157,7 @@ def is_child(marked: Marked, uid: str) -> bool:
     """Whether an object is a child of this very system: by its controller or, without one, by its label."""
     if marked.owner_uid is not None:
         return marked.owner_uid == uid
-    return marked.foreign_controller is None and marked.labels.get(LABEL_SYSTEM_UID) == uid
+    return marked.foreign_controller is None and marked.labels.get(context.LABEL_SYSTEM_UID) == uid
 
 
 def owner_of(marked: Marked, kind: str, uid: str, name: str) -> tuple[Owner, str]:
@@ -187,7 +177,10 @@ def owner_of(marked: Marked, kind: str, uid: str, name: str) -> tuple[Owner, str
         return Owner.STRANGER, f"it belongs to the trading system {marked.owner_name}"
     if marked.foreign_controller is not None:
         return Owner.STRANGER, f"it belongs to {marked.foreign_controller}"
-    known = marked.labels.get(LABEL_MANAGED_BY) == MANAGER and marked.labels.get(LABEL_INSTANCE) == name
+    known = (
+        marked.labels.get(context.LABEL_MANAGED_BY) == context.MANAGER
+        and marked.labels.get(context.LABEL_INSTANCE) == name
+    )
     if kind == CLAIM and known:
         return Owner.RETAINED, "it was kept from an earlier system of the same name"
     return Owner.STRANGER, "it was not made by the operator"

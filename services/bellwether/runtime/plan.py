@@ -5,17 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from bellwether.naming import (
-    ACKS_BUCKET,
-    DEAD_STREAM,
-    DEAD_SUBJECTS,
-    DECLARATION_BUCKET,
-    EVENT_STREAM,
-    EVENT_SUBJECTS,
-    MONITORING_BUCKET,
-    consumer_name,
-    event_subject,
-)
+from bellwether import naming
 from bellwether.runtime.bus import BucketPlan, BusAdmin, ConsumerPlan, StreamPlan
 from bellwether.service_row import ServiceRow
 from bellwether.topology import NATS_STORE_BYTES, SERVICES
@@ -47,9 +37,9 @@ def bus_plan(
     """
     consumers = [
         ConsumerPlan(
-            name=consumer_name(row.name, priority),
-            stream=EVENT_STREAM,
-            subjects=tuple(event_subject(priority, event_type) for event_type in types),
+            name=naming.consumer_name(row.name, priority),
+            stream=naming.EVENT_STREAM,
+            subjects=tuple(naming.event_subject(priority, event_type) for event_type in types),
             ack_wait=ack_wait,
             # One pending at most is what keeps the order when an event comes again after its process has died.
             max_ack_pending=1 if row.ordered and not one_process else 256,
@@ -59,10 +49,14 @@ def bus_plan(
     ]
     return BusPlan(
         streams=(
-            StreamPlan(EVENT_STREAM, (EVENT_SUBJECTS,), max_age=7 * DAY, max_bytes=max_store // 3),
-            StreamPlan(DEAD_STREAM, (DEAD_SUBJECTS,), max_age=90 * DAY, max_bytes=max_store // 12),
+            StreamPlan(naming.EVENT_STREAM, (naming.EVENT_SUBJECTS,), max_age=7 * DAY, max_bytes=max_store // 3),
+            StreamPlan(naming.DEAD_STREAM, (naming.DEAD_SUBJECTS,), max_age=90 * DAY, max_bytes=max_store // 12),
         ),
-        buckets=(BucketPlan(DECLARATION_BUCKET), BucketPlan(ACKS_BUCKET), BucketPlan(MONITORING_BUCKET)),
+        buckets=(
+            BucketPlan(naming.DECLARATION_BUCKET),
+            BucketPlan(naming.ACKS_BUCKET),
+            BucketPlan(naming.MONITORING_BUCKET),
+        ),
         consumers=tuple(sorted(consumers, key=lambda one: one.name)),
     )
 

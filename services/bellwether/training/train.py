@@ -19,18 +19,7 @@ import numpy as np
 from bellwether.messages.canonical import canonical_bytes, content_hash
 from bellwether.messages.market_data import Bar
 from bellwether.storage.folders import write_durably
-from bellwether.training.artifact import (
-    CARD,
-    EVIDENCE,
-    FORMAT,
-    MANIFEST,
-    ONNX,
-    SKOPS,
-    Manifest,
-    file_hash,
-    version_of,
-    write_artifact,
-)
+from bellwether.training import artifact
 from bellwether.training.card import card
 from bellwether.training.dataset import Matrix, Row, Rows, data_revision, join_rows, last_session, symbol_rows
 from bellwether.training.evidence import Evidence
@@ -181,8 +170,8 @@ def train_one(work: Work, root: Path, say: Progress) -> str:
     parity = prove_parity(onnx, fitted, rows)
     through = last_session(histories)
     plain = recipe.gate is None
-    manifest = Manifest(
-        format=FORMAT,
+    manifest = artifact.Manifest(
+        format=artifact.FORMAT,
         name=recipe.name,
         symbol=symbol,
         recipe_hash=recipe.hash,
@@ -199,12 +188,12 @@ def train_one(work: Work, root: Path, say: Progress) -> str:
         gated=bool(metrics.get("folds")) and metrics["brier"] <= metrics["base_rate_brier"],
         parity=parity,
         libraries=_libraries(),
-        files={ONNX: file_hash(onnx), SKOPS: file_hash(study)},
+        files={artifact.ONNX: artifact.file_hash(onnx), artifact.SKOPS: artifact.file_hash(study)},
         feature_version="" if plain else feature_version(tuple(recipe.features)),
         estimator="" if plain else title(recipe.estimator),
         expires_on=None if recipe.expires_after_days is None else through + timedelta(days=recipe.expires_after_days),
     )
-    version = version_of(manifest)
+    version = artifact.version_of(manifest)
     evidence: Evidence | None = None
     if found is not None:
         rival_walk = None
@@ -216,11 +205,15 @@ def train_one(work: Work, root: Path, say: Progress) -> str:
             days = days_of(found, title(recipe.estimator), None)
             compared = work.serving, serving_losses(root, work.serving, rows, days)
         evidence = evidence_of(found, recipe, manifest, rival=rival_walk, compared=compared)
-    files = {ONNX: onnx, SKOPS: study, CARD: card(recipe, manifest, version, evidence).encode()}
+    files = {
+        artifact.ONNX: onnx,
+        artifact.SKOPS: study,
+        artifact.CARD: card(recipe, manifest, version, evidence).encode(),
+    }
     files[REFERENCE] = canonical_bytes(reference_of(rows, recipe.features, fitted))
     if evidence is not None:
-        files[EVIDENCE] = canonical_bytes(evidence)
-    write_artifact(root, manifest, files)
+        files[artifact.EVIDENCE] = canonical_bytes(evidence)
+    artifact.write_artifact(root, manifest, files)
     write_durably(root / f".made-{work.key}", version.encode())
     if metrics.get("folds"):
         brier, base = metrics["brier"], metrics["base_rate_brier"]
@@ -285,7 +278,7 @@ def _made(root: Path, key: str) -> str | None:
     except OSError:
         return None
     folder = root / version
-    there = all((folder / name).is_file() for name in (MANIFEST, EVIDENCE, REFERENCE))
+    there = all((folder / name).is_file() for name in (artifact.MANIFEST, artifact.EVIDENCE, REFERENCE))
     return version if there else None
 
 

@@ -15,18 +15,9 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from bellwether.broker.ig import lookup
 from bellwether.broker.ig.client import IgClient, IgError
 from bellwether.broker.ig.facts import MarketFacts, NotUnderstood, exact, refusal_of, ticket_of
-from bellwether.broker.ig.lookup import (
-    adjustments_of,
-    closing_price,
-    from_activity,
-    from_confirm,
-    from_positions,
-    instant_of,
-    references_of,
-    stops_from,
-)
 from bellwether.broker.ig.records import LOOK_BACK, QUOTES_LAST, Quotes, Records, epic_of, signed
 from bellwether.broker.ig.settings import Settings
 from bellwether.broker.ig.words import reason_words, status_words
@@ -173,7 +164,7 @@ class IgBroker:
         """
         if self._known is None:
             rows = await self._records.activity(self._now() - LOOK_BACK)
-            self._known = set(references_of(rows, await self._records.positions()))
+            self._known = set(lookup.references_of(rows, await self._records.positions()))
         if reference in self._known:
             return True
         if time.monotonic() - self._made > YOUNG:
@@ -242,11 +233,11 @@ class IgBroker:
             return found
         rows = await self._records.activity(since)
         lot = self._lot_in(rows, reference, lot)
-        found = from_activity(rows, reference, lot, asked, self._now())
+        found = lookup.from_activity(rows, reference, lot, asked, self._now())
         if found:
             return found
         positions = await self._records.positions()
-        return from_positions(positions, reference, self._lot_at(positions, reference, lot), asked, self._now())
+        return lookup.from_positions(positions, reference, self._lot_at(positions, reference, lot), asked, self._now())
 
     async def _confirm(self, reference: str, lot: int, asked: Decimal | None) -> tuple[BrokerEvent, ...]:
         try:
@@ -257,7 +248,7 @@ class IgBroker:
                 raise
             return ()
         try:
-            return from_confirm(
+            return lookup.from_confirm(
                 answer, reference, self._settings().lot_of(str(answer.get("epic")), lot), asked, self._now()
             )
         except NotUnderstood as error:
@@ -320,7 +311,7 @@ class IgBroker:
             if (facts := self._quotes.facts.get(epic)) is not None
         }
         try:
-            found = adjustments_of(rows, names, self._now())
+            found = lookup.adjustments_of(rows, names, self._now())
         except NotUnderstood as error:
             raise NoBroker("IG_ERROR", f"IG's transactions: {error}") from None
         return [one for one in found if one.at >= since]
@@ -332,15 +323,17 @@ class IgBroker:
         if facts is None:
             return None
         rows = [
-            row for row in await self._records.transactions(since) if instant_of(row.get("dateUtc"), since) >= since
+            row
+            for row in await self._records.transactions(since)
+            if lookup.instant_of(row.get("dateUtc"), since) >= since
         ]
-        return closing_price(rows, facts.name, lot)
+        return lookup.closing_price(rows, facts.name, lot)
 
     async def stopped(self, since: datetime) -> Sequence[Stopped]:
         """Return what stops that rest at IG have closed, from its activity."""
         symbols = {epic: (symbol, lot) for symbol, (epic, lot) in self._settings().instruments.items()}
         try:
-            return stops_from(
+            return lookup.stops_from(
                 await self._records.activity(since), symbols, lambda reference: reference.startswith(OURS)
             )
         except NotUnderstood as error:

@@ -8,17 +8,10 @@ from dataclasses import dataclass, replace
 from datetime import date, time
 from zoneinfo import ZoneInfo
 
-from bellwether.market_data.csv_forms import dates, numbers
+from bellwether.market_data.csv_forms import dates, numbers, series
 from bellwether.market_data.csv_forms.cells import FormError, Line, delimiter_of, split_lines, text_lines
 from bellwether.market_data.csv_forms.layout import PRICES, Layout, Prices, layout_of, only_of
 from bellwether.market_data.csv_forms.rows import NO_TRADING, Reading, parse
-from bellwether.market_data.csv_forms.series import (
-    check_daily,
-    check_past,
-    each_day_once,
-    without_dividends_taken_out,
-    without_spikes,
-)
 from bellwether.market_data.rows import OddRow, SourceRow
 
 MOST_ODD = 0.05
@@ -87,12 +80,12 @@ def read(content: bytes, symbol: str, name: str, options: Options) -> Found:
     if not rows:
         raise FormError(f"{name}: it has no row with prices{_examples(odd)}")
     _once_a_day(values, rows, reading)
-    rows, repeated = each_day_once(rows, newest_first=rows[0].session > rows[-1].session)
-    rows, spikes = without_spikes(rows)
+    rows, repeated = series.each_day_once(rows, newest_first=rows[0].session > rows[-1].session)
+    rows, spikes = series.without_spikes(rows)
     odd = sorted((*odd, *repeated, *spikes), key=lambda row: _number(row.where))
     _few(odd, len(parsed), options.most_odd, name)
-    check_past(rows, options.today, name)
-    check_daily(rows, name)
+    series.check_past(rows, options.today, name)
+    series.check_daily(rows, name)
     prices = _prices(layout, name, options)
     states = {"dividend", "split"} <= set(layout.columns)
     return Found(layout.form, prices, tuple(_restated(rows, prices, layout)), states, tuple(odd))
@@ -173,7 +166,7 @@ def _restated(rows: Sequence[SourceRow], prices: Prices | None, layout: Layout) 
     if prices != "adjusted":
         return list(rows)
     if "dividend" in layout.columns and "adjusted" not in layout.columns:
-        return without_dividends_taken_out(rows)
+        return series.without_dividends_taken_out(rows)
     return [replace(row, adjusted_close=row.close) for row in rows]
 
 

@@ -6,21 +6,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from bellwether.render import parts
 from bellwether.render.nats import BOOTSTRAP
-from bellwether.render.parts import (
-    NATS,
-    SMALL_MEBIBYTES,
-    Part,
-    Places,
-    bootstrap_arguments,
-    bootstrap_environment,
-    environment,
-    go_memory_limit,
-    leaves_the_machine,
-    memory_limit,
-    nats_memory_limit,
-    secret_files,
-)
 from bellwether.spec.models import TradingSystem
 from bellwether.topology import NATS_PORT
 
@@ -177,12 +164,12 @@ def target(system: TradingSystem, names: list[str], layout: Layout) -> str:
     )
 
 
-def service_unit(system: TradingSystem, part: Part, home: str, version: str, layout: Layout) -> str:
+def service_unit(system: TradingSystem, part: parts.Part, home: str, version: str, layout: Layout) -> str:
     """Return the unit of a process that runs services; `home` is where the program is installed."""
     sockets = [socket_name(name) for name in part.services if system.spec.compatibility.socket_directory]
-    after = [*(unit_name(name) for name in (NATS, BOOTSTRAP, *part.after)), *sockets]
-    places = Places(layout.of(part.name), layout.declaration, CREDENTIALS, NATS_URL, HOST)
-    outside = leaves_the_machine(system, part)
+    after = [*(unit_name(name) for name in (parts.NATS, BOOTSTRAP, *part.after)), *sockets]
+    places = parts.Places(layout.of(part.name), layout.declaration, CREDENTIALS, NATS_URL, HOST)
+    outside = parts.leaves_the_machine(system, part)
     unit = _unit_section(f"{system.metadata.name}: {part.name}", after, [TARGET])
     if outside and layout.user:
         unit += [("After", "network-online.target"), ("Wants", "network-online.target")]
@@ -193,10 +180,10 @@ def service_unit(system: TradingSystem, part: Part, home: str, version: str, lay
         # A process waits for NATS as long as it is unreachable. Ended for that, it would use up its start limit.
         ("TimeoutStartSec", "infinity"),
         *_restarts("always"),
-        *_common(part.name, memory_limit(system, part), layout),
-        *(_credential(name, layout) for name in secret_files(system, part)),
+        *_common(part.name, parts.memory_limit(system, part), layout),
+        *(_credential(name, layout) for name in parts.secret_files(system, part)),
         *_program_path(home),
-        *assignments(environment(system, part, places, version)),
+        *assignments(parts.environment(system, part, places, version)),
         *_hardening(part.name, layout, outside=outside),
     ]
     return unit_text({"Unit": unit, "Service": service})
@@ -207,7 +194,7 @@ def socket_name(service: str) -> str:
     return f"trading-old-{service}.socket"
 
 
-def socket_unit(system: TradingSystem, part: Part, service: str, directory: str, layout: Layout) -> str:
+def socket_unit(system: TradingSystem, part: parts.Part, service: str, directory: str, layout: Layout) -> str:
     """Return the unit of a service's old socket: systemd makes it, since PrivateTmp hides /tmp from the service."""
     group = system.spec.compatibility.socket_group
     return unit_text(
@@ -256,10 +243,10 @@ def nats_unit(system: TradingSystem, home: str, layout: Layout) -> str:
         ("Type", "exec"),
         ("ExecStart", command([*_program(home), "nats", "--config", layout.nats])),
         *_restarts("always"),
-        *_common(NATS, nats_memory_limit(system), layout),
+        *_common(parts.NATS, parts.nats_memory_limit(system), layout),
         *_program_path(home),
-        *assignments({"GOMEMLIMIT": go_memory_limit(system)}),
-        *_hardening(NATS, layout, outside=False),
+        *assignments({"GOMEMLIMIT": parts.go_memory_limit(system)}),
+        *_hardening(parts.NATS, layout, outside=False),
     ]
     return unit_text({"Unit": _unit_section(f"{system.metadata.name}: NATS", [], [TARGET]), "Service": service})
 
@@ -269,20 +256,23 @@ def bootstrap_unit(system: TradingSystem, home: str, layout: Layout) -> str:
 
     It is no ExecStartPost of NATS: systemd 252 shows those no credentials.
     """
-    nats = unit_name(NATS)
+    nats = unit_name(parts.NATS)
     name = f"{system.metadata.name}: streams of NATS"
     service: Settings = [
         ("Type", "oneshot"),
         ("RemainAfterExit", "yes"),
-        ("ExecStart", command([*_program(home), *bootstrap_arguments(system), "--timeout", str(BOOTSTRAP_SECONDS)])),
+        (
+            "ExecStart",
+            command([*_program(home), *parts.bootstrap_arguments(system), "--timeout", str(BOOTSTRAP_SECONDS)]),
+        ),
         ("TimeoutStartSec", "infinity"),
         # It is stopped with NATS, maybe while it waits: that is no failure.
         ("SuccessExitStatus", "SIGTERM"),
         *_restarts("on-failure"),
-        *_common(BOOTSTRAP, SMALL_MEBIBYTES, layout),
+        *_common(BOOTSTRAP, parts.SMALL_MEBIBYTES, layout),
         _credential(f"{BOOTSTRAP}.nk", layout),
         *_program_path(home),
-        *assignments(bootstrap_environment(CREDENTIALS, NATS_URL)),
+        *assignments(parts.bootstrap_environment(CREDENTIALS, NATS_URL)),
         *_hardening(BOOTSTRAP, layout, outside=False),
     ]
     return unit_text({"Unit": _unit_section(name, [nats], [TARGET, nats]), "Service": service})
