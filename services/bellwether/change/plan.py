@@ -267,12 +267,12 @@ def _successor(before: TradingSystem | None, after: TradingSystem) -> TradingSys
     """
     if before is None:
         uid = after.metadata.uid or "(set by the API server)"
-        return after.model_copy(update={"metadata": after.metadata.model_copy(update={"uid": uid, "generation": 1})})
+        return after.with_metadata(uid=uid, generation=1)
     old, new = before.metadata, after.metadata
     if (old.namespace, old.name) != (new.namespace, new.name):
         raise ValueError(f"the two are not the same system: {old.namespace}/{old.name} and {new.namespace}/{new.name}")
     generation = old.generation + (before.spec != after.spec)
-    return after.model_copy(update={"metadata": new.model_copy(update={"uid": old.uid, "generation": generation})})
+    return after.with_metadata(uid=old.uid, generation=generation)
 
 
 def _document(system: TradingSystem) -> dict[str, object]:

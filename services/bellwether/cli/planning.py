@@ -134,7 +134,7 @@ def _against_cluster(asked: Asked, declared: TradingSystem, document: dict[str, 
     if written is not None and asked.namespace not in {None, written}:
         raise CommandError(f"--namespace {asked.namespace}: the file says metadata.namespace {written}")
     cluster = Kubectl(asked.context, asked.namespace or written)
-    declared = _in_namespace(declared, cluster.namespace)
+    declared = declared.with_metadata(namespace=cluster.namespace)
     stored = _stored(cluster, declared.metadata.name)
     before = None if stored is None else _model(stored, "the stored system")
     if stored is not None:
@@ -229,10 +229,6 @@ def _model(raw: dict[str, Any], what: str) -> TradingSystem:
             f"{what} has what this version does not know: {where}: {first['msg']}. "
             "Use the version of bellwether that the cluster has"
         ) from error
-
-
-def _in_namespace(system: TradingSystem, namespace: str) -> TradingSystem:
-    return system.model_copy(update={"metadata": system.metadata.model_copy(update={"namespace": namespace})})
 
 
 def _refused(asked: Asked, problems: list[Problem], system: TradingSystem | None = None) -> Plan:

@@ -103,8 +103,7 @@ def next_declaration(current: TradingSystem, generation: int, spec: Mapping[str,
         raise Problem(
             409, "STALE_GENERATION", f"generation {present} is in force with another spec: count up", current=present
         )
-    metadata = current.metadata.model_copy(update={"generation": generation})
-    return current.model_copy(update={"spec": wanted, "metadata": metadata})
+    return current.with_metadata(generation=generation).model_copy(update={"spec": wanted})
 
 
 def _in_words(error: ValidationError) -> list[str]:

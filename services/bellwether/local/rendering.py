@@ -95,8 +95,7 @@ def _prepare(system: TradingSystem, directory: Path, configuration: Path) -> tup
     except OSError as error:
         raise RunError(f"{directory} cannot be written: {error.strerror}") from error
     last = configuration / "system.json"
-    of = {"uid": who.uid, "generation": _generation(system, last)}
-    return system.model_copy(update={"metadata": system.metadata.model_copy(update=of)}), _keys(who)
+    return system.with_metadata(uid=who.uid, generation=_generation(system, last)), _keys(who)
 
 
 def _identity(directory: Path, name: str) -> Identity:

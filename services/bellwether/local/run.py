@@ -53,7 +53,7 @@ def choose(file: TradingSystem, last_file: TradingSystem | None, on_bus: Trading
     """
     present = on_bus or last_file
     if present is None:
-        return Chosen(_numbered(file, 1))
+        return Chosen(file.with_metadata(generation=1))
     if present.metadata.name != file.metadata.name:
         raise RunError(
             f"the state is of the system {present.metadata.name}, the file declares {file.metadata.name}: "
@@ -70,10 +70,6 @@ def choose(file: TradingSystem, last_file: TradingSystem | None, on_bus: Trading
     except Problem as problem:
         raise RunError(f"{problem.message}; or forget the earlier runs with --fresh") from problem
     return Chosen(edited, f"the file was edited since the last run: generation {generation_of(edited)}")
-
-
-def _numbered(system: TradingSystem, generation: int) -> TradingSystem:
-    return system.model_copy(update={"metadata": system.metadata.model_copy(update={"generation": generation})})
 
 
 HOST = "127.0.0.1"

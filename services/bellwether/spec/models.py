@@ -9,7 +9,7 @@ words.
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field
 
@@ -306,6 +306,10 @@ class TradingSystem(Block):
     metadata: Metadata
     spec: TradingSystemSpec = Field(default_factory=TradingSystemSpec, description="What the system is to be.")
     status: TradingSystemStatus | None = Field(None, description="What the operator last saw.")
+
+    def with_metadata(self, **changes: str | int) -> Self:
+        """Return this system with other metadata."""
+        return self.model_copy(update={"metadata": self.metadata.model_copy(update=changes)})
 
 
 def money(text: str) -> Decimal:
