@@ -76,7 +76,8 @@ def adopt(data: Path, whose: Adoption, now: datetime, kept: Sequence[str] = ()) 
         with _opened(path) as database, database:
             database.execute("BEGIN IMMEDIATE")
             _make_own(database, whose)
-            if not whose.together and _has_table(database, "outbox"):
+            outbox = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'outbox'"
+            if not whose.together and database.execute(outbox).fetchone() is not None:
                 last = database.execute("SELECT max(published_at) FROM outbox").fetchone()[0]
                 if last is not None:
                     republish = "UPDATE outbox SET published_at = NULL WHERE published_at >= ?"
@@ -184,11 +185,6 @@ def _adopted_by(path: Path) -> str | None:
         row = database.execute("SELECT value FROM begun WHERE name = ?", (ADOPTED_BY,)).fetchone()
         return None if row is None else str(row[0])
     return None
-
-
-def _has_table(database: sqlite3.Connection, name: str) -> bool:
-    wanted = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
-    return database.execute(wanted, (name,)).fetchone() is not None
 
 
 @contextlib.contextmanager

@@ -58,9 +58,7 @@ def merge(known: Sequence[Known], read: Sequence[Known], statement: Statement) -
     matched = [one for one in known if any(_same(one.action, new.action) for new in read)]
     added = [new for new in read if not any(_same(one.action, new.action) for one in known)] + fresh
     gone = [
-        one.action
-        for one in known
-        if one not in matched and one not in explaining and _would_be_stated(one, read, statement)
+        one.action for one in known if one not in matched and one not in explaining and _would_be_stated(one, statement)
     ]
     # The same action with another value: the old one goes.
     for new in added:
@@ -72,7 +70,7 @@ def merge(known: Sequence[Known], read: Sequence[Known], statement: Statement) -
     return Merged(tuple(added), tuple(gone))
 
 
-def _would_be_stated(one: Known, read: Sequence[Known], statement: Statement) -> bool:
+def _would_be_stated(one: Known, statement: Statement) -> bool:
     """Whether a statement that does not show a known action says by that, that there was none."""
     day, rows = one.action.session, statement.rows
     if one.origin == "restated":

@@ -139,13 +139,13 @@ def _odd_actions(column: str | None, look: Look) -> list[str]:
     return list(odd)
 
 
-def as_yaml(source: str, found: Sequence[Proposed], timezone: str = "UTC") -> str:
+def as_yaml(source: str, found: Sequence[Proposed]) -> str:
     """Return proposals as the text of a mapping file, with what a person has to look at."""
     lines = [
         "# Proposed from the names of columns and a few rows: read it before you import by it.",
         f"source: {_quoted(source)}",
         "# Of instants that name no zone: what the old machine's clock showed.",
-        f"timezone: {timezone}",
+        "timezone: UTC",
         "tables:",
     ]
     kept = [one for one in found if one.kind is not None]
