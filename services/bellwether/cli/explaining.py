@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,6 +13,7 @@ from bellwether.cli.options import LOOK, Count, GatewayAccess, Symbol, part, sho
 MaybeDay = Annotated[
     str | None, typer.Option("--session", metavar="DAY", help="The session, as 2026-11-27; else the newest.")
 ]
+_EQUAL = {True: "composed again: equal", False: "composed again: different"}
 _TRACE_ID = re.compile(r"^[0-9a-f]{8,32}$")
 
 
@@ -50,15 +51,33 @@ def report(
     evening_analysis writes one for each session. With --verify it ends with 1
     when composing it again gives other bytes.
     """
-    from bellwether.cli.reports import as_text, listed
-
     if all_:
-        access.show(access.client.get("/v1/reports", limit=lines), listed)
+        access.show(access.client.get("/v1/reports", limit=lines), _listed)
         return
     found = access.client.get(f"/v1/reports/{day or 'latest'}", verify=verify or None)
-    access.show(found, as_text)
+    access.show(found, _report_text)
     if found["equal"] is False:
         raise SystemExit(1)
+
+
+def _report_text(found: dict[str, Any]) -> Any:
+    import msgspec
+    from rich.text import Text
+
+    from bellwether.messages.reporting import StoredReport
+    from bellwether.reporting.session_text import session_lines
+
+    stored = msgspec.convert(found, StoredReport)
+    verified = [] if stored.equal is None else ["", _EQUAL[stored.equal]]
+    return Text("\n".join([*session_lines(stored.report), *verified]))
+
+
+def _listed(found: dict[str, Any]) -> Any:
+    from rich.text import Text
+
+    if not found["reports"]:
+        return Text("there is no report yet: evening_analysis makes it", style="dim")
+    return Text("\n".join(f"{one['session']}  {one['summary']}" for one in found["reports"]))
 
 
 @talks

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
@@ -47,7 +47,7 @@ def draw(found: Plan) -> RenderableType:
     parts: list[RenderableType] = [_head(found)]
     if found.declared:
         parts += [_title("Declaration"), _declared(found.declared)]
-    for wait, steps in _by_wait(found.steps):
+    for wait, steps in groupby(found.steps, key=lambda step: step.wait):
         parts += [_title(f"Objects {_when(found, wait)}"), _steps(steps)]
         pods = [one for one in found.restarts if one.wait == wait]
         parts += [_pods(pods)] if pods else []
@@ -146,12 +146,7 @@ def _short(value: Any) -> str:
     return f"{text[: _VALUE_LENGTH // 3]}…{text[-(_VALUE_LENGTH * 2 // 3 - 1) :]}"
 
 
-def _by_wait(steps: Iterable[Step]) -> Iterator[tuple[Wait | None, list[Step]]]:
-    for wait, found in groupby(steps, key=lambda step: step.wait):
-        yield wait, list(found)
-
-
-def _steps(steps: Sequence[Step]) -> Padding:
+def _steps(steps: Iterable[Step]) -> Padding:
     """Return the steps, those that do the same to several objects of a kind in one row."""
     rows: dict[tuple[str, str, str], tuple[list[str], Text]] = {}
     for step in steps:

@@ -58,9 +58,7 @@ def _entries(kind: str, columns: tuple[str, ...]) -> Any:
 
 
 def _left(found: dict[str, Any]) -> RenderableType:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("file", "table", "rows", "why"):
-        table.add_column(column, no_wrap=column != "why")
+    table = show.table_of("file", "table", "rows", "why")
     for one in found["left"]:
         table.add_row(one["file"], one["old_table"] or "-", f"{one['rows']:,}" if one["rows"] else "-", one["why"])
     return table

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 import yaml
@@ -165,12 +165,9 @@ def _wait(until: datetime) -> None:
 
 
 def _in_words(sample: Sample) -> str:
-    lines = [f"the {side} system: {one['error']}" for side, one in _both(sample) if "error" in one]
+    sides = {"old": sample.old, "new": sample.new}
+    lines = [f"the {side} system: {one['error']}" for side, one in sides.items() if "error" in one]
     return f"{sample.session}: {'; '.join(lines) or 'both answered'}"
-
-
-def _both(sample: Sample) -> tuple[tuple[str, Any], tuple[str, Any]]:
-    return ("old", sample.old), ("new", sample.new)
 
 
 def _write(path: Path, text: str) -> None:

@@ -136,9 +136,8 @@ def _drawn(recipe: Recipe, rows: Sequence[tuple[str, ...]], general: Sequence[st
     from rich.console import Group
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False)
-    for title in ("symbol", "test rows", "log loss (95 %)", "base rate", "AUC (95 %)", "gate", "version"):
-        table.add_column(title)
+    titles = ("symbol", "test rows", "log loss (95 %)", "base rate", "AUC (95 %)", "gate", "version")
+    table = Table(*titles, box=None, pad_edge=False)
     for row in rows:
         table.add_row(*row)
     lines: list[Any] = [table]
