@@ -7,33 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bellwether.render import parts
 from bellwether.render.kubernetes.configmaps import store_bytes
 from bellwether.render.nats import BOOTSTRAP, nats_conf
-from bellwether.render.parts import (
-    NATS,
-    NOTIFY_SECRETS,
-    SMALL_MEBIBYTES,
-    Part,
-    Places,
-    bootstrap_arguments,
-    bootstrap_environment,
-    csv_folder,
-    environment,
-    go_memory_limit,
-    memory_limit,
-    nats_memory_limit,
-    news_folder,
-    parts,
-    scheduled_backups,
-    secret_files,
-)
 from bellwether.spec.models import TradingSystem
 from bellwether.topology import NATS_MONITOR_PORT, NATS_PORT, SERVICES
 
 DATA = "/data"
 CONFIGURATION = "/etc/bellwether"
 SECRETS = "/run/secrets"
-NATS_URL = f"nats://{NATS}:{NATS_PORT}"
+NATS_URL = f"nats://{parts.NATS}:{NATS_PORT}"
 LABEL_GENERATION = "bellwether.dev/generation"
 DECLARATION_FILE = "system.json"
 NATS_FILE = "nats.conf"
@@ -61,13 +44,13 @@ def compose(system: TradingSystem, on: Installation) -> dict[str, Any]:
     Raises:
         ValueError: if the declaration asks for what its containers do not do.
     """
-    if scheduled_backups(system):
+    if parts.scheduled_backups(system):
         raise ValueError("spec.backup.schedule: nothing makes backups under compose; leave it out, or use systemd")
-    services = {NATS: _nats(system, on), BOOTSTRAP: _bootstrap(system, on)}
+    services = {parts.NATS: _nats(system, on), BOOTSTRAP: _bootstrap(system, on)}
     seeds = ["bootstrap.nk"]
-    for part in parts(system):
+    for part in parts.parts(system):
         services[part.name] = _service(system, part, on)
-        seeds += secret_files(system, part)
+        seeds += parts.secret_files(system, part)
     # A compose program starts no container again because the content of a file has changed.
     labels = {LABEL_GENERATION: str(system.metadata.generation)}
     found = {
@@ -91,11 +74,11 @@ def nats_text(system: TradingSystem, public_keys: Mapping[str, str]) -> str:
 
 def _nats(system: TradingSystem, on: Installation) -> dict[str, Any]:
     return {
-        **_container(on, nats_memory_limit(system)),
+        **_container(on, parts.nats_memory_limit(system)),
         "command": ["nats", "--config", f"{CONFIGURATION}/{NATS_FILE}"],
-        "environment": {"GOMEMLIMIT": go_memory_limit(system)},
+        "environment": {"GOMEMLIMIT": parts.go_memory_limit(system)},
         "configs": [_config("nats", NATS_FILE)],
-        "volumes": [_folder(on, NATS)],
+        "volumes": [_folder(on, parts.NATS)],
         "healthcheck": _health(f"http://127.0.0.1:{NATS_MONITOR_PORT}/healthz?js-enabled-only=true"),
     }
 
@@ -103,23 +86,23 @@ def _nats(system: TradingSystem, on: Installation) -> dict[str, Any]:
 def _bootstrap(system: TradingSystem, on: Installation) -> dict[str, Any]:
     """Return the container that makes streams and consumers, and ends."""
     return {
-        **_container(on, SMALL_MEBIBYTES),
+        **_container(on, parts.SMALL_MEBIBYTES),
         "restart": "no",
-        "command": bootstrap_arguments(system),
-        "environment": bootstrap_environment(SECRETS, NATS_URL),
+        "command": parts.bootstrap_arguments(system),
+        "environment": parts.bootstrap_environment(SECRETS, NATS_URL),
         "secrets": [_secret("bootstrap.nk")],
-        "depends_on": {NATS: {"condition": "service_healthy"}},
+        "depends_on": {parts.NATS: {"condition": "service_healthy"}},
     }
 
 
-def _service(system: TradingSystem, part: Part, on: Installation) -> dict[str, Any]:
-    places = Places(DATA, f"{CONFIGURATION}/{DECLARATION_FILE}", SECRETS, NATS_URL, "0.0.0.0")  # noqa: S104 (published on loopback)
+def _service(system: TradingSystem, part: parts.Part, on: Installation) -> dict[str, Any]:
+    places = parts.Places(DATA, f"{CONFIGURATION}/{DECLARATION_FILE}", SECRETS, NATS_URL, "0.0.0.0")  # noqa: S104 (published on loopback)
     found: dict[str, Any] = {
-        **_container(on, memory_limit(system, part)),
+        **_container(on, parts.memory_limit(system, part)),
         "command": ["serve", "--services", part.argument],
-        "environment": environment(system, part, places, on.version),
+        "environment": parts.environment(system, part, places, on.version),
         "configs": [_config("declaration", DECLARATION_FILE)],
-        "secrets": [_secret(name) for name in secret_files(system, part)],
+        "secrets": [_secret(name) for name in parts.secret_files(system, part)],
         "volumes": [_folder(on, part.name)],
         "healthcheck": _health(f"http://127.0.0.1:{part.health_port}/readyz"),
         "depends_on": {**_STREAMS_MADE, **{name: {"condition": "service_healthy"} for name in part.after}},
@@ -128,16 +111,16 @@ def _service(system: TradingSystem, part: Part, on: Installation) -> dict[str, A
     published = [f"127.0.0.1:{port}:{port}" for port in ports if port is not None]
     if published:
         found["ports"] = published
-    csv = csv_folder(system)
+    csv = parts.csv_folder(system)
     if csv is not None and "market-data" in part.services:
         found["volumes"].append({"type": "bind", "source": csv, "target": csv, "read_only": True})
-    news = news_folder(system)
+    news = parts.news_folder(system)
     if news is not None and "sentiment" in part.services and news != csv:
         # The folder, because a file that is replaced would stay what it was in the container.
         found["volumes"].append({"type": "bind", "source": news, "target": news, "read_only": True})
     if "BELLWETHER_NOTIFY_SECRETS" in found["environment"]:
         source = f"{on.directory}/notify"
-        found["volumes"].append({"type": "bind", "source": source, "target": NOTIFY_SECRETS, "read_only": True})
+        found["volumes"].append({"type": "bind", "source": source, "target": parts.NOTIFY_SECRETS, "read_only": True})
     return found
 
 
