@@ -27,6 +27,7 @@ from bellwether_operator.backups.repositories import Keeper, Repositories
 from bellwether_operator.backups.repository import declared_place
 from bellwether_operator.backups.snapshots import SNAPSHOTS, Seen, seen_of, snapshot
 from bellwether_operator.backups.status import progress_of, status_of
+from bellwether_operator.backups.steps import HOLD
 from bellwether_operator.following import ActionKey, Follower, Handler, action_key, create, system_key
 from bellwether_operator.gateway_view import GatewayError, Held
 from bellwether_operator.observe.cache import Cache
@@ -206,7 +207,7 @@ class Backups:
         if self._holder is None or uid is None:
             return "the services cannot be reached"
         try:
-            await self._holder.hold(system_key(raw), uid, raw["metadata"]["uid"], steps.HOLD.total_seconds())
+            await self._holder.hold(system_key(raw), uid, raw["metadata"]["uid"], HOLD.total_seconds())
         except GatewayError as error:
             return f"the services do not hold: {error}"
         return None
