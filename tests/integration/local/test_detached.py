@@ -17,6 +17,7 @@ import pytest
 from bellwether.local.detached import Running, holder, running
 from bellwether.local.state import RunDirectory, lock_held, opened
 from bellwether.topology import SERVICES
+from harness.nats import free_port
 from harness.terminal import CTRL_C, Screen, Terminal
 
 pytestmark = pytest.mark.integration
@@ -65,12 +66,12 @@ def typed(tmp_path: Path) -> Iterator[Typed]:
 
 @pytest.mark.timeout(900)
 def test_a_person_has_a_run_in_the_background_which_comes_back_after_a_kill(typed: Typed) -> None:
-    terminal = Terminal(DEADLINE, folder=typed.folder)
+    terminal, port = Terminal(DEADLINE, folder=typed.folder), free_port()
 
     def seen(code: int, line: str, *words: str) -> Screen:
         return terminal.run(*line.split()).ended(code, *words)
 
-    seen(0, f"deploy {SAMPLE} --port 18460", "started: http://127.0.0.1:18460, process ")
+    seen(0, f"deploy {SAMPLE} --port {port}", f"started: http://127.0.0.1:{port}, process ")
     first = running(typed.root)
     assert first is not None
     seen(0, "status", "safe to trade", *SERVICES)

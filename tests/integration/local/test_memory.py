@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.nats import free_port
+
 pytestmark = pytest.mark.integration
 
 SAMPLE = Path(__file__).parents[3] / "manifests" / "samples" / "replay.yaml"
@@ -42,8 +44,8 @@ FILLED = re.compile(r"^  20..-..-..  .* [1-9]\d* fills$", re.MULTILINE)
 def test_a_running_system_that_has_traded_has_not_imported_what_is_large(tmp_path: Path) -> None:
     said, imports = tmp_path / "said", tmp_path / "imports"
     # The option holds for this process alone: children (training, checks) do not inherit it.
-    command = [sys.executable, "-X", "importtime", "-m", "bellwether", "run", str(SAMPLE), "--port", "18490"]
-    command += ["--data", str(tmp_path / "state")]
+    command = [sys.executable, "-X", "importtime", "-m", "bellwether", "run", str(SAMPLE)]
+    command += ["--port", str(free_port()), "--data", str(tmp_path / "state")]
     with said.open("wb") as out, imports.open("wb") as err:
         process = subprocess.Popen(command, stdout=out, stderr=err, env=os.environ | {"COLUMNS": "200"})
     try:

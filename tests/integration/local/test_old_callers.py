@@ -70,7 +70,8 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     sockets = Path(f"/tmp/bw-old-{os.getpid()}")
     file, said = folder / "callers.yaml", folder / "said"
     file.write_text(SYSTEM.format(symbols=", ".join(SYMBOLS), bars=folder / "bars", sockets=sockets))
-    command = [sys.executable, "-m", "bellwether", "run", str(file), "--data", str(folder / "s"), "--port", "18480"]
+    command = [sys.executable, "-m", "bellwether", "run", str(file), "--data", str(folder / "s")]
+    command += ["--port", str(free_port())]
     with said.open("wb") as out:
         process = subprocess.Popen(command, stdout=out, stderr=out)
     try:

@@ -18,6 +18,8 @@ import httpx
 import psutil
 import pytest
 
+from harness.nats import free_port
+
 pytestmark = pytest.mark.integration
 
 SAMPLE = Path(__file__).parents[3] / "manifests" / "samples" / "replay.yaml"
@@ -40,7 +42,7 @@ class Run:
                 "--data",
                 str(folder),
                 "--port",
-                "18400",
+                str(free_port()),
                 *options,
             ],
             stdout=subprocess.PIPE,
@@ -126,7 +128,7 @@ def left_over(folder: Path) -> list[str]:
 
 def test_a_first_run_trades_answers_and_ends_cleanly(run: Run) -> None:
     run.until("NATS        nats://127.0.0.1:")
-    address = run.until(r"dashboard   (http://127\.0\.0\.1:18\d+/\?key=\S+)").group(1)
+    address = run.until(r"dashboard   (http://127\.0\.0\.1:\d+/\?key=\S+)").group(1)
     run.until("bars        AAPL IBM MSFT: 2000-03-01 to 2013-03-01")
     run.until("model       direction-lr .* trained through 2008-12-31, Brier .* of the base rate")
     run.until(SESSION_LINE)

@@ -23,6 +23,7 @@ import yaml
 from bellwether.market.declared import calendar_of
 from bellwether.spec.market import Market
 from e2e.days import Day
+from harness.nats import free_port
 from harness.yahoo.planted import on_calendar, planted, standing_in_beside
 from harness.yahoo.shares import EXCHANGES
 from integration.local.test_memory import FORBIDDEN, IMPORTED
@@ -77,7 +78,7 @@ def test_history_arrives_a_model_learns_from_it_and_the_process_that_stays_impor
     said, imports = tmp_path / "said", tmp_path / "imports"
     # The option holds for this process alone: the children that ask and train do not inherit it.
     command = [sys.executable, "-X", "importtime", "-m", "bellwether", "run", str(tmp_path / "asx.yaml")]
-    command += ["--port", "18470", "--data", str(tmp_path / "state")]
+    command += ["--port", str(free_port()), "--data", str(tmp_path / "state")]
     with said.open("wb") as out, imports.open("wb") as err:
         process = subprocess.Popen(command, stdout=out, stderr=err, env=os.environ | reach | {"COLUMNS": "200"})
     try:
@@ -113,7 +114,8 @@ def run(folder: Path, document: dict[str, Any], reach: dict[str, str]) -> Iterat
     """Run a system; give the file of what it says."""
     said, file = folder / "said", folder / "asx.yaml"
     file.write_text(yaml.safe_dump(document))
-    command = [sys.executable, "-m", "bellwether", "run", str(file), "--port", "18471", "--data", str(folder / "state")]
+    command = [sys.executable, "-m", "bellwether", "run", str(file)]
+    command += ["--port", str(free_port()), "--data", str(folder / "state")]
     with said.open("wb") as out:
         process = subprocess.Popen(command, stdout=out, stderr=out, env=os.environ | reach | {"COLUMNS": "200"})
     try:
