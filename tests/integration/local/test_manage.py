@@ -187,6 +187,37 @@ def test_deploy_copies_what_changed_and_restarts_for_it_alone(
     assert (root / "etc/bellwether/keys/gateway.token").exists()
 
 
+def test_what_starts_a_removed_service_is_removed_before_it(
+    programs: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = "\n".join(["ActiveState=active\nMainPID=42\n"] * (2 + len(start_order())))
+    programs.add("systemctl", {'"systemctl show"*': runs})
+    for name in ("systemd-sysusers", "systemd-tmpfiles"):
+        programs.add(name, {})
+    home, root = tmp_path / "opt", tmp_path / "machine"
+    (home / "venv/bin").mkdir(parents=True)
+    (home / "venv/bin/python").touch()
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    folder = root / "etc/systemd/system"
+    folder.mkdir(parents=True)
+    services, starters = ("scheduled-backup.service", "old.service"), ("scheduled-backup.timer", "old-old.socket")
+    kept = [folder / f"trading-{name}" for name in (*services, *starters)]
+    for path in kept:
+        path.touch()
+    # A folder names its files in any order: here the worst one.
+    found = Path.glob
+    monkeypatch.setattr(Path, "glob", lambda self, *given: iter(sorted(found(self, *given), key=listed)))
+    systemd_place.deploy(tmp_path / "system.yaml", str(home), print, root)
+    done = [call.rpartition("trading-")[2] for call in programs.calls if call.startswith("systemctl disable --now")]
+    assert set(done) == {*services, *starters}
+    assert set(done[:2]) == set(starters), done
+    assert not any(path.exists() for path in kept)
+
+
+def listed(path: Path) -> bool:
+    return path.suffix != ".service"
+
+
 def test_deploy_to_systemd_says_what_a_machine_lacks(
     programs: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -208,7 +208,11 @@ def deploy(
     changed = [one for top in sorted(tree.iterdir()) if top.is_dir() for one in _copy(tree, top, root)]
     systemctl = _systemctl(layout)
     folder = _at(root, layout.units)
-    gone = [one for one in folder.glob("trading-*.*") if one.name not in {*names, units.TARGET}]
+    # Timers and sockets first: one that is still there would start its service again.
+    gone = sorted(
+        (one for one in folder.glob("trading-*.*") if one.name not in {*names, units.TARGET}),
+        key=lambda one: (one.suffix == ".service", one.name),
+    )
     for one in gone:
         run([*systemctl, "disable", "--now", one.name])
         one.unlink()
