@@ -18,6 +18,7 @@ import yaml
 
 from devcluster import Cluster
 from harness import shared
+from harness.until import DEADLINE
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
@@ -71,4 +72,4 @@ def _client(cluster: Cluster) -> httpx.Client:
     config = cluster.config
     context = ssl.create_default_context(cafile=str(config.pki / "ca.crt"))
     context.load_cert_chain(config.pki / "admin.crt", config.pki / "admin.key")
-    return httpx.Client(base_url=config.api_url, verify=context, timeout=30, trust_env=False)
+    return httpx.Client(base_url=config.api_url, verify=context, timeout=DEADLINE, trust_env=False)

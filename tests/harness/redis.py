@@ -12,8 +12,9 @@ from pathlib import Path
 
 import redis
 
+from harness.until import DEADLINE
+
 PROGRAM = "redis-check-rdb"
-_SECONDS = 60.0
 
 
 def installed() -> bool:
@@ -35,7 +36,7 @@ class Redis:
         program = shutil.which(PROGRAM)
         assert program is not None
         self._process = subprocess.Popen(self._command, executable=program, stdout=subprocess.DEVNULL)
-        end = time.monotonic() + _SECONDS
+        end = time.monotonic() + DEADLINE
         while True:
             try:
                 self.client().ping()
@@ -53,5 +54,5 @@ class Redis:
         """End it."""
         if self._process is not None:
             self._process.kill()
-            self._process.wait(10)
+            self._process.wait(DEADLINE)
             self._process = None

@@ -22,6 +22,7 @@ from bellwether_operator.settings import Settings
 from devcluster import build
 from environments.machine import CLUSTERS, ROOT
 from harness.statuses import READY, SCENES
+from harness.until import DEADLINE
 
 from .conftest import FakeGateway, Kube, eventually, running, system
 
@@ -243,7 +244,7 @@ def kstatus(programs: Path, *resources: dict[str, Any]) -> list[tuple[str, str]]
     """Return kstatus' word and message for each object."""
     text = "\n".join(json.dumps(each) for each in resources)
     found = subprocess.run(
-        [str(programs / "kstatus")], input=text, capture_output=True, text=True, timeout=60, check=True
+        [str(programs / "kstatus")], input=text, capture_output=True, text=True, timeout=DEADLINE, check=True
     )
     rows = [line.split("\t") for line in found.stdout.splitlines()]
     return [(status, message) for status, message in rows]
@@ -268,7 +269,7 @@ def test_kstatus_sees_an_edit_that_nobody_looked_at(programs: Path) -> None:
 
 def test_kstatus_refuses_what_is_no_object(programs: Path) -> None:
     found = subprocess.run(
-        [str(programs / "kstatus")], input="[1]", capture_output=True, text=True, timeout=60, check=False
+        [str(programs / "kstatus")], input="[1]", capture_output=True, text=True, timeout=DEADLINE, check=False
     )
     assert found.returncode == 1
     assert found.stderr.startswith("kstatus: object 1: ")
@@ -302,7 +303,7 @@ def test_the_documented_commands_give_argocd_the_script(kube: Kube, tmp_path: Pa
         cwd=ROOT,
         env=environment,
         check=True,
-        timeout=60,
+        timeout=DEADLINE,
     )
     found = json.loads(kube.cluster.kubectl("-n", kube.namespace, "get", "configmap", "argocd-cm", "-o", "json"))
     script = (ROOT / "manifests" / "argocd" / "health.lua").read_text()
