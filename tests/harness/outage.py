@@ -14,9 +14,9 @@ _LOOK_SECONDS = 0.5
 
 
 @contextlib.contextmanager
-def drop_in(machine: Machine, unit: str, text: str) -> Iterator[None]:
+def drop_in(machine: Machine, unit: str, text: str, kind: str = "service") -> Iterator[None]:
     """Add settings to a unit, or to all whose names begin with `unit` where that ends in a hyphen, for a while."""
-    folder = f"/run/systemd/system/{unit}.service.d"
+    folder = f"/run/systemd/system/{unit}.{kind}.d"
     machine.run("sh", "-c", f"mkdir -p {folder} && printf '%b' '{text}' > {folder}/test.conf")
     machine.run("systemctl", "daemon-reload")
     try:

@@ -12,6 +12,7 @@ from bellwether.spec.backup import Backup, Weekday
 from bellwether.spec.fields import parse_duration
 from bellwether.spec.models import TradingSystemSpec
 
+_FIRST_PAUSE = parse_duration("5m")
 _LONGEST_PAUSE = parse_duration("120h")
 _LONGEST_WITHOUT_DRILL = parse_duration("336h")
 _WEEKDAYS = get_args(Weekday)
@@ -30,11 +31,17 @@ def due_slot(records: list[Record], spec: TradingSystemSpec, now: datetime) -> S
 
 
 def waits_for_retry(records: list[Record], slot: Slot, now: datetime) -> str | None:
-    """Return in words that a slot's backup failed and is not retried yet, None when it may be; each pause doubles."""
-    failed = next((one for one in reversed(records) if one.state == "failed" and one.started >= slot.due), None)
-    if failed is None or now >= (again := failed.started + (failed.started - slot.due)):
+    """Return in words that a slot's backup failed and is not retried yet, None when it may be.
+
+    The first pause is five minutes; the next ones are as long as the time since the first try, so that each doubles.
+    """
+    failed = [one for one in records if one.state == "failed" and one.started >= slot.due]
+    if not failed:
         return None
-    return f"backup {failed.id} failed: {failed.reason}; it is made again from {again:%H:%M} UTC on"
+    again = failed[-1].started + max(_FIRST_PAUSE, failed[-1].started - failed[0].started)
+    if now >= again:
+        return None
+    return f"backup {failed[-1].id} failed: {failed[-1].reason}; it is made again from {again:%H:%M} UTC on"
 
 
 def drilled_on(declared: Backup, session: str) -> bool:

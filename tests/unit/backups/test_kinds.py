@@ -71,15 +71,22 @@ def test_a_backup_is_due_after_the_close_for_as_long_as_it_is_of_use_and_until_i
     assert due_slot([], spec(**replayed), NOW) is None
 
 
-def test_one_that_failed_is_made_again_after_pauses_that_double() -> None:
+@pytest.mark.parametrize("late", [timedelta(minutes=20), timedelta(hours=10)], ids=["on time", "hours after the slot"])
+def test_one_that_failed_is_made_again_after_pauses_that_double_whenever_the_first_one_came(late: timedelta) -> None:
     slot = due_slot([], spec(), NOW)
     assert slot is not None
-    failed = msgspec.structs.replace(
-        record(0, state="failed", reason="full disk"), started=slot.due + timedelta(minutes=20)
-    )
-    said = waits_for_retry([failed], slot, slot.due + timedelta(minutes=39))
-    assert said == "backup d0 failed: full disk; it is made again from 19:10 UTC on"
-    assert waits_for_retry([failed], slot, slot.due + timedelta(minutes=40)) is None
+    failed: list[Record] = []
+    at, pauses = slot.due + late, []
+    for number in range(5):
+        one = record(0, state="failed", reason="full disk")
+        failed.append(msgspec.structs.replace(one, id=f"d{number}", started=at))
+        while waits_for_retry(failed, slot, at) is not None:
+            at += timedelta(minutes=1)
+        pauses.append((at - failed[-1].started) / timedelta(minutes=1))
+    assert pauses == [5, 5, 10, 20, 40]
+    said = waits_for_retry(failed[:1], slot, slot.due + late)
+    again = slot.due + late + timedelta(minutes=5)
+    assert said == f"backup d0 failed: full disk; it is made again from {again:%H:%M} UTC on"
     assert waits_for_retry([record(1, state="failed"), record(1)], slot, NOW) is None
 
 
