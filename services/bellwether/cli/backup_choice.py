@@ -38,7 +38,7 @@ SessionDay = Annotated[
     str | None,
     typer.Option("--session", metavar="DAY", callback=_day, help="The newest backup of this session, 2026-11-27."),
 ]
-_LOCATION = typer.Option("--location", help="One of spec.backup.locations; else the first that has it.")
+_LOCATION = typer.Option("--location", help="One of spec.backup.locations; else all, or the first that has the backup.")
 _DATA = typer.Option("--data", help="The folder of the run; else BELLWETHER_STATE, else the newest here.")
 _SYSTEMD = typer.Option("--systemd", help="The system whose units are installed on this machine.")
 _FILE = typer.Option("-f", "--file", help="Where the state is gone: the TradingSystem that says where its backups are.")
@@ -135,6 +135,7 @@ def found_backup(
     if backup is not None and session is not None:
         raise typer.BadParameter("give an ID or --session, not both")
     errors: list[str] = []
+    looked = False
     for repository, _ in opened_repositories(place, system, only, errors):
         try:
             key = chosen(repository, system.metadata.name, backup, session)
@@ -144,7 +145,9 @@ def found_backup(
         if key is not None:
             return repository, snapshot_of(repository, system.metadata.name, key), key
         errors.append(f"{repository.where} has no {_meant(backup, session)} of {system.metadata.name}")
-    raise CommandError("; ".join(errors) + ("; `bellwether backup list` names those that there are" if backup else ""))
+        looked = True
+    hint = "; `bellwether backup list` names those that there are" if backup and looked else ""
+    raise CommandError("; ".join(errors) + hint)
 
 
 def _meant(backup: str | None, session: str | None) -> str:
