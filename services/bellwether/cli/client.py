@@ -289,7 +289,8 @@ def make_client(
     """Return a way to the gateway that is meant: --system, else --url, else BELLWETHER_URL, else the local run.
 
     Raises:
-        CommandError: if --system is given and there is no kubectl, or BELLWETHER_STATE names a folder without a run.
+        CommandError: if --system is given and there is no kubectl, BELLWETHER_STATE names a folder without a run, or
+            several local runs answer and none is named.
     """
     token = target.token or environ.get("BELLWETHER_TOKEN")
     if target.system is not None:
@@ -297,6 +298,8 @@ def make_client(
         return KubectlClient(target.system, target.namespace, target.context, token, max(seconds, TIMEOUT_SECONDS))
     url = target.url or environ.get("BELLWETHER_URL")
     root = state_root or Path(environ.get("BELLWETHER_STATE", ".bellwether"))
+    if url is None:
+        _refuse_several_runs(root)
     state = find_run(root)
     local = root if url is None else None
     if state is not None and (url is None or url.rstrip("/") == state.url):
@@ -304,6 +307,17 @@ def make_client(
     elif url is None and (named := environ.get("BELLWETHER_STATE")):
         raise CommandError(f"no run goes on in {named} (BELLWETHER_STATE). {what_next(root)}")
     return HttpClient(url or DEFAULT_URL, token, local, seconds)
+
+
+def _refuse_several_runs(root: Path) -> None:
+    """Refuse to guess among local runs: a halt or an order of the wrong one would look right."""
+    from bellwether.cli.manage.local_place import state_folders
+    from bellwether.local.detached import running
+
+    found = [f"{one} ({state.url})" for one in state_folders(root) if (state := running(one)) is not None]
+    if len(found) > 1:
+        runs = ", ".join(sorted(found))
+        raise CommandError(f"{len(found)} local runs go on: {runs}. Say which with BELLWETHER_STATE=FOLDER")
 
 
 def find_run(root: Path) -> RunState | None:

@@ -13,15 +13,16 @@ from typing import Any
 
 import pytest
 
-from bellwether.cli.client import CommandError
+from bellwether.cli.client import CommandError, Target
 from bellwether.cli.main import main
-from bellwether.cli.manage import cluster_place, places, systemd_place
+from bellwether.cli.manage import cluster_place, finding, places, systemd_place
 from bellwether.cli.manage.cluster_place import ClusterPlace
 from bellwether.cli.manage.compose_place import ComposePlace
 from bellwether.cli.manage.log_lines import of_services, shown
 from bellwether.cli.manage.places import On, Part, chosen
 from bellwether.cli.manage.systemd_place import SystemdPlace
 from bellwether.local.rendering import render_compose, render_systemd
+from bellwether.local.state import lock_held
 from bellwether.wiring import start_order
 
 pytestmark = pytest.mark.integration
@@ -320,6 +321,17 @@ def test_several_systems_of_one_machine_have_to_be_named() -> None:
         places.only([Found(On.local), Found(On.systemd)])  # type: ignore[list-item]
     with pytest.raises(CommandError, match="no system was found"):
         places.only([])
+
+
+def test_of_two_local_runs_that_go_on_none_is_guessed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BELLWETHER_STATE", str(tmp_path))
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    with lock_held(tmp_path / "one" / "lock"), lock_held(tmp_path / "two" / "lock"):
+        with pytest.raises(CommandError, match=r"the local run in .* or a local run with BELLWETHER_STATE=FOLDER"):
+            finding.find(On.local, Target(), print)
+        monkeypatch.setenv("BELLWETHER_STATE", str(tmp_path / "one"))
+        assert finding.find(On.local, Target(), print).title == f"the local run in {tmp_path / 'one'}"
 
 
 def test_log_lines_are_words_for_people_and_chosen_by_service() -> None:

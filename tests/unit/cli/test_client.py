@@ -194,6 +194,26 @@ def test_the_newest_local_run_is_found_and_its_token_used(tmp_path: Path) -> Non
     assert find_run(tmp_path / "none") is None
 
 
+def test_of_two_local_runs_that_go_on_none_is_guessed(tmp_path: Path) -> None:
+    for number, name in enumerate(("one", "two")):
+        (tmp_path / name).mkdir()
+        state = {"name": name, "url": f"http://127.0.0.1:808{number}", "token": f"t-{name}", "pid": os.getpid()}
+        (tmp_path / name / "run.json").write_text(json.dumps(state))
+    with lock_held(tmp_path / "one" / "lock"):
+        with (
+            lock_held(tmp_path / "two" / "lock"),
+            pytest.raises(CommandError, match=r"2 local runs go on: .*one \(.*:8080\), .*two \(.*:8081\)\. Say which"),
+        ):
+            make_client(Target(), tmp_path, {})
+        with lock_held(tmp_path / "two" / "lock"):
+            named = make_client(Target(), tmp_path / "two", {})
+            by_address = make_client(Target(url="http://127.0.0.1:8081"), tmp_path, {})
+        assert isinstance(named, HttpClient)
+        assert isinstance(by_address, HttpClient)
+        assert named._token == "t-two"
+    make_client(Target(), tmp_path, {})
+
+
 def test_a_run_is_found_by_its_own_folder(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text(json.dumps({"name": "here", "url": "http://127.0.0.1:8080", "token": "t"}))
     found = find_run(tmp_path)

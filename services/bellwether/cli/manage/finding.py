@@ -31,13 +31,13 @@ def find(on: On | None, target: Target, say: Callable[[str], None]) -> Place:
 
 
 def found_here(on: On | None, say: Callable[[str], None]) -> list[Place]:
-    """Return the systems of this machine, of one kind or of all; of several local runs the one that goes on."""
+    """Return the systems of this machine, of one kind or of all; of local runs those that run, else the newest."""
     found: list[Place] = []
     if on in (None, On.local):
-        from bellwether.cli.manage.local_place import LocalPlace, state_folders
+        from bellwether.cli.manage.local_place import LocalPlace, folders_that_run, state_folders
 
-        folders = state_folders(state_root())
-        found += [LocalPlace(one, say) for one in folders[:1]]
+        root = state_root()
+        found += [LocalPlace(one, say) for one in folders_that_run(root) or state_folders(root)[:1]]
     if on in (None, On.systemd):
         from bellwether.cli.manage import systemd_place
         from bellwether.render.systemd import MACHINE

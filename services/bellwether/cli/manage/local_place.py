@@ -30,6 +30,11 @@ def state_folders(root: Path) -> list[Path]:
     return sorted(found, key=lambda one: (holder(one) is not None, one.stat().st_mtime), reverse=True)
 
 
+def folders_that_run(root: Path) -> list[Path]:
+    """Return the folders of runs that have a process now."""
+    return [one for one in state_folders(root) if holder(one) is not None]
+
+
 def _is_of_a_run(folder: Path) -> bool:
     return RunDirectory(folder).lock.exists()
 

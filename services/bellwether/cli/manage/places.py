@@ -144,5 +144,7 @@ def only(found: Sequence[Place]) -> Place:
         )
     if len(found) > 1:
         titles = "; ".join(f"{one.title} (--on {one.on.value})" for one in found)
-        raise CommandError(f"several systems were found: {titles}. Say which with --on")
+        local = sum(one.on is On.local for one in found) > 1
+        how = "--on, or a local run with BELLWETHER_STATE=FOLDER" if local else "--on"
+        raise CommandError(f"several systems were found: {titles}. Say which with {how}")
     return found[0]
