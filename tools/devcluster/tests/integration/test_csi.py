@@ -18,7 +18,7 @@ def driver(programs: Path, folder: Path) -> Iterator[Path]:
     socket = folder / "csi.sock"
     table = ProcessTable(folder / "run", folder / "log")
     table.start("csidir", [str(programs / "csidir"), f"--root={folder / 'root'}", f"--socket={socket}"], folder)
-    wait_for("the driver listens", socket.exists, 60)
+    wait_for("the driver listens", socket.exists, 120)
     yield socket
     table.stop_all(list(table.running().values()), grace=5)
     unmount_below(folder)

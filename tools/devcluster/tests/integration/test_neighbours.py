@@ -140,7 +140,7 @@ def test_the_end_of_a_node_leaves_alone_the_one_that_has_its_slot_now(
     assert _has_its_own(second, busy)
     second.down()
     assert leftovers(second.config) == []
-    assert busy.wait(timeout=60) != 0
+    assert busy.wait(timeout=120) != 0
 
 
 def test_a_network_whose_making_was_killed_is_whole_after_the_next_up(
