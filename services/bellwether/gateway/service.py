@@ -82,6 +82,11 @@ class SpanInbox:
         return spans
 
 
+KEEP_ALIVE_SECONDS = 75
+"""How long an idle connection stays open: longer than clients keep one (httpx: 5 s), so that it is the client who ends
+it. A server that does so first may meet the next request, which then is lost without an answer."""
+
+
 class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -104,8 +109,10 @@ class HttpServer:
             log_config=None,
             access_log=False,
             server_header=False,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=3,
         )
+        self.keep_alive_seconds = config.timeout_keep_alive
         self._server = _Server(config)
         self._task: asyncio.Task[None] | None = None
         self.port = 0

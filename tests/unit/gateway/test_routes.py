@@ -5,9 +5,12 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
+from fastapi import FastAPI
 
+from bellwether.gateway.service import HttpServer
 from bellwether.gateway.status import STATUS_BUDGET
 from bellwether.messages.prediction import Decisions
 from bellwether.messages.trading import HaltState, Positions, Safety, SafetyRefusal
@@ -499,3 +502,9 @@ async def test_news_that_cannot_be_had_says_why(tmp_path: Path) -> None:
         found = (await gateway.http.get("/v1/sentiment", params={"symbol": "AAPL"})).json()
     assert found["news"][0]["sentiment_score"] is None
     assert found["news"][0]["reason"] == "NEWS_UNAVAILABLE: Yahoo answers 429"
+
+
+def test_an_idle_connection_is_ended_by_its_client_not_by_the_server_under_the_next_request() -> None:
+    kept = httpx.Limits().keepalive_expiry
+    assert kept is not None
+    assert HttpServer(FastAPI(), "127.0.0.1", 0).keep_alive_seconds >= 10 * kept
