@@ -25,6 +25,8 @@ pytestmark = [pytest.mark.apart, pytest.mark.timeout(1800)]
 
 NAMESPACE = "e2e-backups"
 CLASS = "e2e-retained"
+CLOCK = {"mode": "replay", "from": "2009-01-02", "pace": "500ms"}
+"""History for nine minutes of trading, which is to go on after the last backup, on a slow machine, too."""
 EDITS = 3
 """Before the backup: so many the former system's generation is ahead of the restored one's."""
 LOCATIONS = [{"name": "snap", "kind": "volumeSnapshots", "className": CLASS}]
@@ -64,7 +66,7 @@ def storage(lab: Lab) -> Path:
 def story(lab: Lab, storage: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     with retained(lab), lab.namespace(NAMESPACE):
         former = System(lab, NAMESPACE, "first")
-        lab.apply(replay_system("first", NAMESPACE, backup={"locations": LOCATIONS}))
+        lab.apply(replay_system("first", NAMESPACE, clock=CLOCK, backup={"locations": LOCATIONS}))
         former.wait_ready(waits.SYSTEM_READY)
         eventually("orders are filled", waits.FIRST_FILLS, lambda: len(filled(former)) > 3)
         for most in range(20, 20 + EDITS):

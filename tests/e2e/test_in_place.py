@@ -19,8 +19,8 @@ from e2e import waits
 from e2e.held import Held, held
 from e2e.lab import Lab, Object, System, eventually, replay_system
 from e2e.replayed import all_orders
-from e2e.test_backups import bound, filled
-from e2e.test_repositories import CLOCK, backed_up, bucket, ids, in_bucket, secret
+from e2e.test_backups import CLOCK, bound, filled
+from e2e.test_repositories import backed_up, bucket, ids, in_bucket, secret
 from environments.clusters import Embedded
 from harness.s3 import Server
 

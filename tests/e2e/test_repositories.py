@@ -20,7 +20,7 @@ from e2e import waits
 from e2e.held import MODELS, STORES, Held, hashes, held, rows
 from e2e.lab import Lab, Object, System, eventually, names, replay_system
 from e2e.replayed import all_orders
-from e2e.test_backups import bound, filled, printed
+from e2e.test_backups import CLOCK, bound, filled, printed
 from environments.clusters import Embedded
 from harness.s3 import PROGRAM, Server
 
@@ -28,7 +28,6 @@ from harness.s3 import PROGRAM, Server
 pytestmark = pytest.mark.apart
 
 FORMER, NAMESPACE = "e2e-bucket", "e2e-bucket-again"
-CLOCK = {"mode": "replay", "from": "2009-01-02", "pace": "500ms"}
 KEY, SECRET, PASSWORD = "key", "secret", "correct-horse-battery"
 
 
