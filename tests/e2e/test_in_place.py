@@ -4,7 +4,6 @@ import contextlib
 import json
 import shlex
 import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from e2e.held import Held, held
 from e2e.lab import Lab, Object, System, eventually, replay_system
 from e2e.replayed import all_orders
 from e2e.test_backups import CLOCK, bound, filled
-from e2e.test_repositories import backed_up, bucket, ids, in_bucket, secret
+from e2e.test_repositories import backed_up, bucket, ids, in_bucket, secret, silent
 from environments.clusters import Embedded
 from harness.s3 import Server
 
@@ -70,17 +69,6 @@ def asked(lab: Lab, backup: str) -> Iterator[subprocess.Popen[str]]:
             yield running
         finally:
             running.kill()
-
-
-@contextlib.contextmanager
-def silent(server: Server) -> Iterator[None]:
-    """Have a server not answer for a while."""
-    assert server.process is not None
-    server.process.send_signal(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        server.process.send_signal(signal.SIGCONT)
 
 
 def job_of(lab: Lab) -> Object | None:

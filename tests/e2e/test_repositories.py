@@ -4,10 +4,11 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,17 +88,31 @@ def story(lab: Lab, bucket: Server, tmp_path_factory: pytest.TempPathFactory) ->
     kept = in_bucket(url, incremental["status"]["repository"]["id"], tmp_path_factory.mktemp("kept"))
     with lab.namespace(NAMESPACE):
         lab.apply(secret(NAMESPACE))
-        for document in yaml.safe_load_all(way_back):
-            document["metadata"]["namespace"] = NAMESPACE
-            lab.apply(document)
-        eventually("the Job", waits.CHILD_PUT_RIGHT, lambda: lab.get(NAMESPACE, "job", "second-fill"))
-        with lab.without_operator():
+        with ExitStack() as middle:
+            # The Job is not done before the operator is away, which would start a pod on the volume.
+            with silent(bucket):
+                for document in yaml.safe_load_all(way_back):
+                    document["metadata"]["namespace"] = NAMESPACE
+                    lab.apply(document)
+                eventually("the Job", waits.CHILD_PUT_RIGHT, lambda: lab.get(NAMESPACE, "job", "second-fill"))
+                middle.enter_context(lab.without_operator())
             eventually("the volume is filled", waits.BACKED_UP, lambda: ended(lab))
             volume = lab.env.storage() / "volumes" / bound(lab, "data-second-0", NAMESPACE) / "data"
             restored = held(volume, tmp_path_factory.mktemp("restored"))
         system = System(lab, NAMESPACE, "second")
         system.wait_ready(waits.SYSTEM_READY)
         yield Story(full, tested, left, incremental, before, after, later, kept, restored, system)
+
+
+@contextmanager
+def silent(server: Server) -> Iterator[None]:
+    """Have a server not answer for a while."""
+    assert server.process is not None
+    server.process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        server.process.send_signal(signal.SIGCONT)
 
 
 def secret(where: str) -> Object:
