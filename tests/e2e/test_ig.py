@@ -42,7 +42,8 @@ EXCHANGES = ("XNYS", "XTKS", "XLON")
 HOURS = range(2, 22)
 PREPARE = timedelta(seconds=50)
 """So long before the slot's minute the session is declared, so that everything is in its place by then."""
-BEFORE_OPEN = "-20s"
+BEFORE_OPEN = "-45s"
+"""What is left of the minute before the open is for the Job's pod to start."""
 SESSIONS = 700
 """Of history: enough for the gate."""
 ORDERS = 4
@@ -185,19 +186,23 @@ def through_the_open(trading: Trading, by: Killer) -> Outcome:
     """Let the session open, kill the trader at its first order, and halt at its second one."""
     ig, system, pod = trading.ig, trading.system, f"{NAME}-0"
     models = trading.asked("/v1/models")["models"]
-    asked_for = predicted(trading)
     # From now on IG takes an order, and does not answer.
     ig.do(lambda found: found.set(hold=["open"]))
+    asked_for = predicted(trading)
     eventually("IG has taken the first order", waits.SLOT_DONE, lambda: trading.took(1))
+    # The next pod's trader goes no further than asking for prices: an answer that it waits for longer than 15 s it
+    # takes for lost, and sends the order after it, be the gateway to be reached by then or not.
+    ig.do(lambda found: found.set(hold=["open", "markets"]))
     before = system.pods()[pod]
     assert by.kill(before, "serve") == 1
     system.kill(pod)
     (killed,) = trading.executed()
     eventually("another pod is there", waits.POD_BACK, lambda: system.pods().get(pod, before) != before)
+    eventually("its gateway answers", waits.POD_BACK, lambda: trading.asked("/v1/status"))
+    ig.do(lambda found: found.set(hold=["open"]))
     eventually("IG has taken the second order", waits.POD_BACK, lambda: trading.took(2))
     ig.do(rest)
     rested = ig.do(lambda found: len(found.account.working)) == 1
-    # The trader may be at its second order before the gateway of its pod can be reached.
     words = {"reason": "enough", "source": "test"}
     halt = eventually("the halt is answered", waits.POD_BACK, lambda: trading.asked("/v1/halt", words, "halt"))
     halted = trading.executed()[-1]
