@@ -169,8 +169,15 @@ def at_work(system: System) -> Object | None:
 
 
 def the_job(system: System) -> Object:
-    """Return the Job of the order; raises where there is none."""
-    (job,) = system.lab.items(system.namespace, "jobs", OF_JOB)
+    """Return the Job of the order.
+
+    Raises:
+        LookupError: where there is none (yet).
+    """
+    jobs = system.lab.items(system.namespace, "jobs", OF_JOB)
+    if not jobs:
+        raise LookupError("there is no Job")
+    (job,) = jobs
     return job
 
 
