@@ -22,11 +22,16 @@ NAMESPACE = "e2e-uninstall"
 @pytest.fixture
 def systems(lab: Lab) -> Iterator[tuple[System, System]]:
     """A system that runs and goes with its volume, and one without pods whose volume stays; the operator is back
-    afterwards for whoever comes next."""
+    afterwards for whoever comes next.
+
+    Neither has tasks, whose Jobs would come at their hours.
+    """
     try:
         with lab.namespace(NAMESPACE):
             lab.apply(replay_system("running", NAMESPACE))
-            lab.apply(document("keeping", NAMESPACE, unscheduled(profile="standard", deletionPolicy="Retain")))
+            lab.apply(
+                document("keeping", NAMESPACE, unscheduled(profile="standard", deletionPolicy="Retain", tasks=[]))
+            )
             running, keeping = System(lab, NAMESPACE, "running"), System(lab, NAMESPACE, "keeping")
             running.wait_ready(waits.SYSTEM_READY)
             lab.await_declared(NAMESPACE)
