@@ -130,7 +130,8 @@ class Receivers:
     def stop(self) -> None:
         """End the pod, so that connections are refused."""
         self._before += self._logged()
-        self.lab.kubectl("-n", self.namespace, "delete", "pod", NAME, "--grace-period=0", "--force")
+        # By force the pod would be gone before its process is, which might take one message more, read by nobody.
+        self.lab.kubectl("-n", self.namespace, "delete", "pod", NAME, "--grace-period=1")
 
     def _logged(self) -> list[dict[str, Any]]:
         lines = self.lab.kubectl("-n", self.namespace, "logs", NAME).splitlines()

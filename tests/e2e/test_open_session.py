@@ -209,10 +209,12 @@ def test_a_release_waits_for_the_close_and_says_so(desk: Desk) -> None:
     assert ANNOTATION not in pod["annotations"]
 
     desk.closes()
-    eventually("the pod is a new one", waits.POD_BACK, lambda: desk.uid() != before)
+    # Between the two pods there is none.
+    eventually("the pod is a new one", waits.POD_BACK, lambda: desk.uid() not in (None, before))
     system.wait_ready(waits.POD_BACK)
     assert system.lab.get(system.namespace, "pod", desk.pod)["metadata"]["annotations"][ANNOTATION] == "b"
-    assert pending(system.resource()["metadata"]["generation"], "False")
+    generation = system.resource()["metadata"]["generation"]
+    eventually("nothing waits", waits.CHILD_PUT_RIGHT, lambda: pending(generation, "False"))
 
 
 def test_an_alarm_and_its_end_come_once_each_by_webhook_and_mail_after_a_receiver_was_unreachable(

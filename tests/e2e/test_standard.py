@@ -168,7 +168,7 @@ def test_every_pod_killed_during_a_replay_loses_no_event_and_doubles_no_order(st
 
         eventually(f"the replay goes on after the kill of {pod}", waits.POD_BACK, advanced)
 
-    at_the_last = sessions_done(standard)
+    at_the_last = eventually("the replay says how far it is", waits.POD_BACK, lambda: sessions_done(standard))
     eventually("two more sessions are over", waits.POD_BACK, lambda: sessions_done(standard) >= at_the_last + 2)
     # What comes later adds nothing: compared are the orders of the sessions that are over by now.
     until = eventually("the replay says where it is", waits.POD_BACK, lambda: session_under_way(standard))
