@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from e2e import waits
 from e2e.lab import Lab
 
 NAMESPACE = "default"
@@ -97,7 +98,7 @@ def killer(lab: Lab) -> Iterator[Killer]:
         }
     )
     try:
-        lab.kubectl("-n", NAMESPACE, "wait", f"pod/{name}", "--for=condition=Ready", "--timeout=60s")
+        lab.kubectl("-n", NAMESPACE, "wait", f"pod/{name}", "--for=condition=Ready", f"--timeout={waits.POD_BACK:.0f}s")
         yield Killer(lab, name)
     finally:
-        lab.kubectl("-n", NAMESPACE, "delete", "pod", name, "--ignore-not-found", "--timeout=60s")
+        lab.kubectl("-n", NAMESPACE, "delete", "pod", name, "--ignore-not-found", f"--timeout={waits.ALL_GONE:.0f}s")

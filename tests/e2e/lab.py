@@ -227,7 +227,8 @@ class Lab:
             ready = [each["status"].get("readyReplicas", 0) for each in deployments]
             return ready == [replicas] and len(self.operator_pods()) == replicas
 
-        eventually(f"the operator has {replicas} pods", waits.OPERATOR_STOPPED, settled)
+        seconds = waits.OPERATOR_BACK if replicas else waits.OPERATOR_STOPPED
+        eventually(f"the operator has {replicas} pods", seconds, settled)
 
     @contextmanager
     def without_operator(self) -> Iterator[None]:
