@@ -144,7 +144,8 @@ def test_the_volume_held_what_the_bucket_does_and_the_former_state_lies_aside(st
 
 def test_the_command_watched_it_to_its_end_and_the_status_says_what_came_of_it(story: Story) -> None:
     assert story.code == 0, story.said
-    for step in ("Stopping", "Restoring", "Ended"):
+    # It looks every two seconds, and a pod may be stopped in less: `Stopping` is seen on a slow machine only.
+    for step in ("Restoring", "Ended"):
         assert f"{step}:" in story.said, story.said
     assert (story.row["step"], story.row["outcome"], story.row["location"]) == ("Ended", "Restored", "far")
     assert story.row["message"].startswith("restored, halted"), story.row
