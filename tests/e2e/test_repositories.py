@@ -89,7 +89,7 @@ def story(lab: Lab, bucket: Server, tmp_path_factory: pytest.TempPathFactory) ->
     with lab.namespace(NAMESPACE):
         lab.apply(secret(NAMESPACE))
         with ExitStack() as middle:
-            # The Job is not done before the operator is away, which would start a pod on the volume.
+            # The Job is not done before the operator is stopped, which would start a pod on the volume.
             with silent(bucket):
                 for document in yaml.safe_load_all(way_back):
                     document["metadata"]["namespace"] = NAMESPACE
