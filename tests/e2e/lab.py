@@ -369,8 +369,8 @@ class System:
 def replay_system(name: str, namespace: str, **spec: Any) -> Object:
     """Return a system that replays recorded bars and trades on paper.
 
-    There are 1,047 sessions of bars. At this pace some are left after a quarter of an hour, whatever is tried with it
-    meanwhile, and with four symbols the ledger has no more than 500 orders, all that one answer holds, for ten minutes.
+    There are 1,047 sessions of bars: at this pace they last for a quarter of an hour. The gateway lists at most 500
+    orders in one answer; with four symbols it takes ten minutes to fill more.
     """
     return {
         "apiVersion": "bellwether.dev/v1alpha1",

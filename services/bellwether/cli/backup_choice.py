@@ -38,6 +38,10 @@ SessionDay = Annotated[
     str | None,
     typer.Option("--session", metavar="DAY", callback=_day, help="The newest backup of this session, 2026-11-27."),
 ]
+Namespace = Annotated[
+    str | None, typer.Option("--namespace", "-n", help="Of the system or backup in a cluster; else the context's.")
+]
+Context = Annotated[str | None, typer.Option("--context", help="The cluster of --system, of those in KUBECONFIG.")]
 _LOCATION = typer.Option("--location", help="One of spec.backup.locations; else all, or the first that has the backup.")
 _DATA = typer.Option("--data", help="The folder of the run; else BELLWETHER_STATE, else the newest here.")
 _SYSTEMD = typer.Option("--systemd", help="The system whose units are installed on this machine.")

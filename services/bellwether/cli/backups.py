@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bellwether.cli.backup_choice import (
+    Context,
     FromServices,
     Id,
+    Namespace,
     SessionDay,
     Which,
     found_backup,
@@ -123,16 +125,14 @@ def list_(
     cluster: Annotated[
         str | None, typer.Option("--system", help="A system in a cluster, which is asked: NAME or NAMESPACE/NAME.")
     ] = None,
-    namespace: Annotated[str | None, typer.Option("--namespace", "-n", help="Of --system; else the context's.")] = None,
-    context: Annotated[
-        str | None, typer.Option("--context", help="The cluster of --system, of those in KUBECONFIG.")
-    ] = None,
+    namespace: Namespace = None,
+    context: Context = None,
     output: Format = Output.text,
 ) -> None:
     """List backups, newest first: those in the locations, and those that failed.
 
     A location that cannot be asked is named; it ends with 1 then. A system in a
-    cluster names the newest 50 that its folders and buckets hold; snapshots are in
+    cluster names the newest 50 of its folders and buckets; for its snapshots see
     `kubectl get tbackup`.
     """
     if cluster is not None:

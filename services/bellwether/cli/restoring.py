@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from bellwether.cli.backup_choice import Id, SessionDay, Which, found_backup, of_system, say, words
+from bellwether.cli.backup_choice import Context, Id, Namespace, SessionDay, Which, found_backup, of_system, say, words
 from bellwether.cli.client import CommandError
 from bellwether.cli.options import confirm, target_of
 
@@ -27,16 +27,12 @@ def restore(
     handles: Annotated[
         bool, typer.Option("--handles", help="With --as: by handles, for when the namespace of the backup is gone.")
     ] = False,
-    namespace: Annotated[
-        str | None, typer.Option("--namespace", "-n", help="With --as: the backup's; with --system: the system's.")
-    ] = None,
+    namespace: Namespace = None,
     cluster: Annotated[
         str | None,
         typer.Option("--system", help="A system in a cluster, which is restored in place: NAME or NAMESPACE/NAME."),
     ] = None,
-    context: Annotated[
-        str | None, typer.Option("--context", help="The cluster of --system, of those in KUBECONFIG.")
-    ] = None,
+    context: Context = None,
     yes: Annotated[
         bool, typer.Option("-y", "--yes", help="Take the newest, without ID or --session, unasked.")
     ] = False,

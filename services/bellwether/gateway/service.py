@@ -83,8 +83,8 @@ class SpanInbox:
 
 
 KEEP_ALIVE_SECONDS = 75
-"""How long an idle connection stays open: longer than clients keep one (httpx: 5 s), so that it is the client who ends
-it. A server that does so first may meet the next request, which then is lost without an answer."""
+"""How long an idle connection stays open. Clients close one sooner (httpx after 5 s), so the server never closes it
+while the next request is on its way: that request would be lost without an answer."""
 
 
 class _Server(uvicorn.Server):
@@ -113,6 +113,7 @@ class HttpServer:
             timeout_graceful_shutdown=3,
         )
         self.keep_alive_seconds = config.timeout_keep_alive
+        """How long an idle connection stays open."""
         self._server = _Server(config)
         self._task: asyncio.Task[None] | None = None
         self.port = 0

@@ -147,12 +147,7 @@ def test_kubectls_own_words_are_the_error(kubectl: Path) -> None:
 def test_a_system_without_pods_is_said_to_be_so_in_the_operators_words(monkeypatch: pytest.MonkeyPatch) -> None:
     conditions = [
         {"type": "Valid", "status": "True", "reason": "Valid", "message": "fits"},
-        {
-            "type": "Ready",
-            "status": "False",
-            "reason": "Restoring",
-            "message": "backup 20261127T213000Z",
-        },
+        {"type": "Ready", "status": "False", "reason": "Restoring", "message": "backup 20261127T213000Z"},
     ]
     monkeypatch.setenv("TRADING_SYSTEM", json.dumps({"status": {"conditions": conditions}}))
     with pytest.raises(CommandError) as caught:

@@ -1,6 +1,6 @@
 """Runs check, unit, integration and e2e; the cluster's programs and images are built beside the first two.
 
-All that it says is kept in a file that it names at its end.
+All that it says is kept in a file that it names first.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from environments.machine import ROOT, facts
 from gate import plan, record
 from gate.imports import Imports
 from gate.record import PARTS
-from gate.steps import report, run_beside
+from gate.steps import Say, report, run_beside
 from gate.transcript import Transcript
 
 BUILD = "python -m devcluster build"
@@ -37,27 +37,27 @@ def main() -> int:
     """Run all steps; 0 when every one of them ended with 0."""
     Parser(prog="python -m gate", description=__doc__).parse_args()
     with Transcript(record.record_file().parent / "runs") as transcript:
-        return _run(transcript)
+        transcript.say(f"all of this output is kept in {transcript.path}")
+        return _run(transcript.say)
 
 
-def _run(transcript: Transcript) -> int:
+def _run(say: Say) -> int:
     began = time.monotonic()
-    say = transcript.say
     found = facts()
     try:
         choice = choose(found, os.environ)
         if choice.kind == "current":
             Current().confirm()
     except (ClusterError, WrongChoiceError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}")
         return 1
     has_planes = found.is_linux and choice.kind in NEEDED
     say(f"cluster for the tests: {choice.kind} ({choice.why})")
     stages = [plan.quick()]
     with tempfile.TemporaryFile() as log:
-        preparation = _prepare(NEEDED[choice.kind], log) if has_planes else None
+        preparation = _prepare(NEEDED[choice.kind], log, say) if has_planes else None
         run_beside(stages[0], os.environ, say)
-        if preparation is not None and not _finish(preparation, log):
+        if preparation is not None and not _finish(preparation, log, say):
             return 1
     prints = _fingerprints(choice)
     passed = record.passes(record.record_file())
@@ -69,7 +69,6 @@ def _run(transcript: Transcript) -> int:
         run_beside(rows, os.environ, say)
     steps = [step for rows in stages for row in rows for step in row]
     left_out = plan.left_out(unchanged, record.record_file(), has_planes=has_planes, choice=choice)
-    say(f"\nall of this output: {transcript.path}")
     say("\n" + "\n".join(report(steps, left_out, time.monotonic() - began)))
     if any(step.code != 0 for step in steps):
         return 1
@@ -85,25 +84,25 @@ def _fingerprints(choice: Choice) -> dict[str, str]:
     return {part.name: record.fingerprint(part, ROOT, imports, tools) for part in PARTS}
 
 
-def _prepare(script: str, log: IO[bytes]) -> subprocess.Popen[bytes]:
+def _prepare(script: str, log: IO[bytes], say: Say) -> subprocess.Popen[bytes]:
     """Start building what the clusters need: packages, programs, images."""
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    print("building the cluster's programs and images beside the first tests", flush=True)
+    say("building the cluster's programs and images beside the first tests")
     return subprocess.Popen(["bash", "-c", script], stdout=log, stderr=subprocess.STDOUT, cwd=ROOT, env=environment)
 
 
-def _finish(preparation: subprocess.Popen[bytes], log: IO[bytes]) -> bool:
+def _finish(preparation: subprocess.Popen[bytes], log: IO[bytes], say: Say) -> bool:
     """Wait for the build; say every minute that it goes on."""
     while True:
         try:
             code = preparation.wait(timeout=60)
             break
         except subprocess.TimeoutExpired:
-            print("still building the cluster's programs and images", flush=True)
+            say("still building the cluster's programs and images")
     if code != 0:
         log.seek(0)
-        print(log.read().decode(errors="replace")[-8000:], file=sys.stderr)
-        print("error: what the cluster needs could not be built", file=sys.stderr)
+        say(log.read().decode(errors="replace")[-8000:])
+        say("error: what the cluster needs could not be built")
     return code == 0
 
 

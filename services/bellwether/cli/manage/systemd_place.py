@@ -64,7 +64,7 @@ class SystemdPlace:
         found += [(one.name, one.services) for one in rendered.parts(self._system)]
         if rendered.scheduled_backups(self._system):
             found.append((units.SCHEDULED_BACKUP, ()))
-        names = [_started(name) for name, _ in found]
+        names = [_unit_of(name) for name, _ in found]
         # Of several units systemctl shows one after the other, with an empty line between.
         blocks = run([*self._systemctl, "show", *names, f"--property={','.join(_SHOWN)}"]).strip().split("\n\n")
         shown = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in blocks]
@@ -86,7 +86,7 @@ class SystemdPlace:
 
     def stop(self, part: str) -> None:
         """Stop a unit."""
-        run([*self._systemctl, "stop", _started(part)])
+        run([*self._systemctl, "stop", _unit_of(part)])
 
     def restart(self, part: str) -> None:
         """Restart a unit."""
@@ -94,8 +94,8 @@ class SystemdPlace:
 
     def _begin(self, verb: str, part: str) -> None:
         """Start or restart a unit, however often it was started in the last minutes: a person asks for it."""
-        run([*self._systemctl, "reset-failed", _started(part)])
-        run([*self._systemctl, verb, _started(part)], seconds=units.BOOTSTRAP_SECONDS)
+        run([*self._systemctl, "reset-failed", _unit_of(part)])
+        run([*self._systemctl, verb, _unit_of(part)], seconds=units.BOOTSTRAP_SECONDS)
 
     def logs(self, parts: Sequence[str], lines: int, *, follow: bool) -> Iterator[str]:
         """Return lines of the journal."""
@@ -146,7 +146,7 @@ def _part(name: str, services: tuple[str, ...], properties: dict[str, str]) -> P
     )
 
 
-def _started(part: str) -> str:
+def _unit_of(part: str) -> str:
     """Return the unit that stands for a part when it is started, stopped or shown."""
     return units.BACKUP_TIMER if part == units.SCHEDULED_BACKUP else units.unit_name(part)
 
